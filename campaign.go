@@ -1,0 +1,114 @@
+package posthaste
+
+import "time"
+
+// CampaignState is where a campaign stands. docs/states.md draws it.
+type CampaignState string
+
+// The states of a campaign, who sets each and what follows.
+const (
+	// Draft: being written; the only state in which it can be changed.
+	Draft CampaignState = "draft"
+	// Scheduled: set by an operator; the scheduler freezes it when it is due.
+	Scheduled CampaignState = "scheduled"
+	// Sending: set by the freeze; workers claim its deliveries.
+	Sending CampaignState = "sending"
+	// Paused: set by an operator; no delivery is claimed until it is resumed.
+	Paused CampaignState = "paused"
+	// Sent: set by the scheduler once nothing is queued, claimed or deferred. Final.
+	Sent CampaignState = "sent"
+	// CampaignCancelled: set by an operator; what was not yet claimed never goes. Final.
+	CampaignCancelled CampaignState = "cancelled"
+)
+
+// CampaignStates lists all of them.
+var CampaignStates = []CampaignState{Draft, Scheduled, Sending, Paused, Sent, CampaignCancelled}
+
+// CanBecome reports whether a campaign may go from s to next.
+func (s CampaignState) CanBecome(next CampaignState) bool {
+	switch s {
+	case Draft:
+		return next == Scheduled || next == CampaignCancelled
+	case Scheduled:
+		return next == Draft || next == Sending || next == CampaignCancelled
+	case Sending:
+		return next == Paused || next == Sent || next == CampaignCancelled
+	case Paused:
+		return next == Sending || next == CampaignCancelled
+	}
+	return false
+}
+
+// Format is the language of a campaign's body.
+type Format string
+
+// The formats.
+const (
+	Markdown Format = "markdown"
+	HTML     Format = "html"
+)
+
+// TrackingMode says what a beacon kind may tell.
+type TrackingMode string
+
+// The modes.
+const (
+	// TrackNone: no pixel, direct links, for everybody.
+	TrackNone TrackingMode = "none"
+	// TrackIndividual: per person, only for those whose ledger says Given.
+	TrackIndividual TrackingMode = "individual"
+)
+
+// Tracking is a campaign's wish; each recipient's consent still decides.
+type Tracking struct {
+	Opens  TrackingMode `json:"opens"`
+	Clicks TrackingMode `json:"clicks"`
+}
+
+// Campaign is one mailing to the recipients of one topic.
+type Campaign struct {
+	ID        int64
+	Name      string // for operators
+	TopicID   int64
+	From      string // RFC 5322 mailbox: "News <news@example.com>"
+	ReplyTo   string // mailbox, or empty
+	Subject   string // template
+	Preheader string // template: what a mailbox shows after the subject
+	Format    Format
+	Body      string // template
+	Layout    string
+	Tracking  Tracking
+	State     CampaignState
+	SendAt    time.Time // zero while a draft
+	TimeZone  string    // the IANA zone in which SendAt was chosen
+	Audience  int64     // number of deliveries; 0 before the freeze
+	Version   int64     // grows with each change, for conflict checks and caches
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	FrozenAt  time.Time
+	EndedAt   time.Time
+}
+
+// Counts is the ledger of one campaign at one moment.
+type Counts struct {
+	Audience   int64 `json:"audience"`
+	Queued     int64 `json:"queued"`
+	Claimed    int64 `json:"claimed"`
+	Accepted   int64 `json:"accepted"`
+	Deferred   int64 `json:"deferred"`
+	Bounced    int64 `json:"bounced"`
+	Failed     int64 `json:"failed"`
+	Suppressed int64 `json:"suppressed"`
+	Uncertain  int64 `json:"uncertain"`
+	Cancelled  int64 `json:"cancelled"`
+}
+
+// AddsUp reports whether every delivery of the audience stands in exactly one column.
+func (c Counts) AddsUp() bool { return c.Audience == c.sum() }
+
+// Open is the number of deliveries that may still change by themselves.
+func (c Counts) Open() int64 { return c.Queued + c.Claimed + c.Deferred }
+
+func (c Counts) sum() int64 {
+	return c.Queued + c.Claimed + c.Accepted + c.Deferred + c.Bounced + c.Failed + c.Suppressed + c.Uncertain + c.Cancelled
+}

@@ -1,0 +1,57 @@
+package posthaste
+
+import "time"
+
+// Purpose is what a recipient consents to. Each is asked and withdrawn on its own.
+type Purpose string
+
+// The purposes.
+const (
+	ForTopic  Purpose = "topic"  // mailings of one topic
+	ForOpens  Purpose = "opens"  // counting that this person opens mails
+	ForClicks Purpose = "clicks" // counting which links this person follows
+)
+
+// Decision is what the recipient decided.
+type Decision string
+
+// The decisions. Without a row there is no consent.
+const (
+	Given     Decision = "given"
+	Withdrawn Decision = "withdrawn"
+)
+
+// Channel is the way on which a decision reached us.
+type Channel string
+
+// The channels.
+const (
+	ByImport      Channel = "import"
+	ByAPI         Channel = "api"
+	ByOneClick    Channel = "one_click"   // RFC 8058 POST
+	ByPage        Channel = "page"        // the button of the unsubscribe page
+	ByPreferences Channel = "preferences" // the preference centre
+)
+
+// Consent is one entry of the append-only consent ledger. The latest entry of
+// a recipient, purpose and topic is the one that holds.
+type Consent struct {
+	ID          int64
+	RecipientID int64
+	Purpose     Purpose
+	TopicID     int64 // 0 unless Purpose is ForTopic
+	Decision    Decision
+	Channel     Channel
+	Source      string // where it was given: a form's address, a file's name
+	Wording     string // the exact words that were agreed to
+	Actor       string // the key or person that recorded it; empty for the recipient
+	Network     Network
+	At          time.Time
+}
+
+// Evidence says how consent was collected. Both texts are needed: an import
+// cannot invent consent.
+type Evidence struct {
+	Source  string
+	Wording string
+}

@@ -1,0 +1,45 @@
+package posthaste
+
+import "time"
+
+// Reason says why an address is suppressed. Each reason is a record of its
+// own: lifting one leaves the others.
+type Reason string
+
+// The reasons.
+const (
+	OptedOut   Reason = "opted_out"   // the recipient said stop
+	HardBounce Reason = "hard_bounce" // the address does not exist, says its own server
+	Complaint  Reason = "complaint"   // the recipient reported a mail as unwanted
+	Manual     Reason = "manual"      // an operator entered it
+)
+
+// Liftable reports whether an operator may lift the suppression. What a
+// recipient said, only the recipient takes back.
+func (r Reason) Liftable() bool { return r == HardBounce || r == Manual }
+
+// AllTopics is the TopicID of a suppression that stops every mailing.
+const AllTopics int64 = 0
+
+// Suppression keeps an address silent. It holds no address, only a keyed hash
+// of the canonical one, so that it outlives the recipient's data.
+type Suppression struct {
+	ID          int64
+	AddressHash []byte
+	TopicID     int64 // AllTopics, or the one topic it stops
+	Reason      Reason
+	Evidence    string // an SMTP reply, a ticket, the channel
+	Actor       string
+	CreatedAt   time.Time
+}
+
+// OptOut is a recipient's wish to hear no more of one topic, or of any.
+type OptOut struct {
+	RecipientID int64
+	TopicID     int64 // AllTopics, or one topic
+	Channel     Channel
+	Network     Network
+}
+
+// Stops reports whether the opt-out concerns mailings of the topic.
+func (o OptOut) Stops(topicID int64) bool { return o.TopicID == AllTopics || o.TopicID == topicID }
