@@ -15,7 +15,8 @@ const (
 	Sending CampaignState = "sending"
 	// Paused: set by an operator; no delivery is claimed until it is resumed.
 	Paused CampaignState = "paused"
-	// Sent: set by the scheduler once nothing is queued, claimed or deferred. Final.
+	// Sent: set by the scheduler once nothing is queued, claimed or deferred.
+	// Sending follows only when a person sends an uncertain delivery again.
 	Sent CampaignState = "sent"
 	// CampaignCancelled: set by an operator; what was not yet claimed never goes. Final.
 	CampaignCancelled CampaignState = "cancelled"
@@ -35,6 +36,8 @@ func (s CampaignState) CanBecome(next CampaignState) bool {
 		return next == Paused || next == Sent || next == CampaignCancelled
 	case Paused:
 		return next == Sending || next == CampaignCancelled
+	case Sent:
+		return next == Sending // a person sends an uncertain delivery again
 	}
 	return false
 }
@@ -67,26 +70,27 @@ type Tracking struct {
 
 // Campaign is one mailing to the recipients of one topic.
 type Campaign struct {
-	ID        int64
-	Name      string // for operators
-	TopicID   int64
-	From      string // RFC 5322 mailbox: "News <news@example.com>"
-	ReplyTo   string // mailbox, or empty
-	Subject   string // template
-	Preheader string // template: what a mailbox shows after the subject
-	Format    Format
-	Body      string // template
-	Layout    string
-	Tracking  Tracking
-	State     CampaignState
-	SendAt    time.Time // zero while a draft
-	TimeZone  string    // the IANA zone in which SendAt was chosen
-	Audience  int64     // number of deliveries; 0 before the freeze
-	Version   int64     // grows with each change, for conflict checks and caches
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	FrozenAt  time.Time
-	EndedAt   time.Time
+	ID           int64
+	Name         string // for operators
+	TopicID      int64
+	From         string // RFC 5322 mailbox: "News <news@example.com>"
+	ReplyTo      string // mailbox, or empty
+	Subject      string // template
+	Preheader    string // template: what a mailbox shows after the subject
+	Format       Format
+	Body         string // template
+	Layout       string
+	Tracking     Tracking
+	State        CampaignState
+	SendAt       time.Time // zero while a draft
+	TimeZone     string    // the IANA zone in which SendAt was chosen
+	Audience     int64     // number of deliveries; 0 before the freeze
+	Version      int64     // grows with each change, for conflict checks and caches
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	FrozenAt     time.Time
+	SendingSince time.Time // the freeze or the last resume: the clock of retries
+	EndedAt      time.Time
 }
 
 // Counts is the ledger of one campaign at one moment.
@@ -111,4 +115,37 @@ func (c Counts) Open() int64 { return c.Queued + c.Claimed + c.Deferred }
 
 func (c Counts) sum() int64 {
 	return c.Queued + c.Claimed + c.Accepted + c.Deferred + c.Bounced + c.Failed + c.Suppressed + c.Uncertain + c.Cancelled
+}
+
+// Column gives the count of a state; of a name that is none, the audience.
+func (c *Counts) Column(s DeliveryState) *int64 {
+	switch s {
+	case Queued:
+		return &c.Queued
+	case Claimed:
+		return &c.Claimed
+	case Accepted:
+		return &c.Accepted
+	case Deferred:
+		return &c.Deferred
+	case Bounced:
+		return &c.Bounced
+	case Failed:
+		return &c.Failed
+	case Suppressed:
+		return &c.Suppressed
+	case Uncertain:
+		return &c.Uncertain
+	case Cancelled:
+		return &c.Cancelled
+	}
+	return &c.Audience
+}
+
+// Preview is a campaign's mail as one recipient would get it.
+type Preview struct {
+	Subject string `json:"subject"`
+	HTML    string `json:"html"`
+	Text    string `json:"text"`
+	Source  string `json:"source"` // the whole message, as it would go over the wire
 }

@@ -55,3 +55,11 @@ type Evidence struct {
 	Source  string
 	Wording string
 }
+
+// Preferences is what a recipient has chosen, as the preference centre shows it.
+type Preferences struct {
+	Recipient     Recipient
+	Topics        []int64 // consented to and not opted out of
+	Opens, Clicks bool
+	StopAll       bool // no mailing at all, whatever the topics say
+}

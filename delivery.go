@@ -109,3 +109,12 @@ type Chunk struct {
 	First      int64 `json:"first"`
 	Last       int64 `json:"last"`
 }
+
+// Mail is a claimed delivery with all that rendering it needs.
+type Mail struct {
+	Number        int64
+	Attempts      int // so far
+	Recipient     Recipient
+	Allowed       bool // the ledger says Given for the topic, and nothing suppresses the address
+	Opens, Clicks bool // the recipient's consent to each
+}

@@ -22,6 +22,7 @@ func (k HitKind) Consent() Purpose {
 // Hit is one fetch of a pixel or one followed link. Its time is cut to the
 // minute and its address to a Network before it is queued anywhere.
 type Hit struct {
+	ID          string // random; tells a repetition from another hit
 	Kind        HitKind
 	CampaignID  int64
 	Number      int64 // of the delivery

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+
+	"posthaste"
+)
+
+// config is what a machine is configured with, from the environment.
+type config struct {
+	// DataDir holds what the program keeps on this machine.
+	DataDir string `env:"POSTHASTE_DATA_DIR" envDefault:"./data"`
+	// DatabaseURL is sqlite:PATH or postgres://…; default: a file in DataDir.
+	DatabaseURL string `env:"POSTHASTE_DATABASE_URL"`
+	// NATSURL is embedded:PATH or nats://…; default: in this process, stored in DataDir.
+	NATSURL string `env:"POSTHASTE_NATS_URL"`
+	// SMTPURL is smtp://, smtps:// or outbox:PATH; default: an outbox in DataDir.
+	SMTPURL string `env:"POSTHASTE_SMTP_URL"`
+	// SecretFile holds the keys of tokens and address hashes; made at the first start.
+	SecretFile string `env:"POSTHASTE_SECRET_FILE"`
+	// Listen is the operators' address; PublicListen the recipients'.
+	Listen       string `env:"POSTHASTE_LISTEN" envDefault:":8080"`
+	PublicListen string `env:"POSTHASTE_PUBLIC_LISTEN" envDefault:":8081"`
+	// PublicURL is how recipients reach PublicListen; default: on this machine.
+	PublicURL string `env:"POSTHASTE_PUBLIC_URL"`
+	// SenderName and PostalAddress stand in the footer of every mailing.
+	SenderName    string `env:"POSTHASTE_SENDER_NAME"`
+	PostalAddress string `env:"POSTHASTE_POSTAL_ADDRESS"`
+	// BounceDomain is the domain of envelope senders, ListDomain of List-Id;
+	// default: the host of PublicURL.
+	BounceDomain string `env:"POSTHASTE_BOUNCE_DOMAIN"`
+	ListDomain   string `env:"POSTHASTE_LIST_DOMAIN"`
+	// Connections is the most SMTP connections of one worker, 1 to 256.
+	Connections int `env:"POSTHASTE_CONNECTIONS" envDefault:"8"`
+	// TrustedProxies are those whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix `env:"POSTHASTE_TRUSTED_PROXIES"`
+}
+
+const configHelp = `The environment configures it: POSTHASTE_DATABASE_URL (sqlite:PATH | postgres://…), POSTHASTE_NATS_URL (embedded:PATH | nats://…),
+POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_PUBLIC_URL,
+POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_BOUNCE_DOMAIN,
+POSTHASTE_LIST_DOMAIN, POSTHASTE_CONNECTIONS (8), POSTHASTE_TRUSTED_PROXIES (CIDR,…). README.md says what each does.`
+
+// readConfig reads the variables and fills in what follows from others. A name
+// that begins with POSTHASTE_ and is none of them is refused: it is a typing mistake.
+func readConfig(environ []string) (config, error) {
+	known := map[string]bool{"POSTHASTE_TEST_POSTGRES": true, "POSTHASTE_TEST_STRICT": true, "POSTHASTE_TEST_ARTIFACTS": true}
+	params, err := env.GetFieldParams(&config{})
+	if err != nil {
+		return config{}, err
+	}
+	for _, p := range params {
+		known[p.Key] = true
+	}
+	variables := map[string]string{}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, "POSTHASTE_") {
+			continue
+		}
+		if !known[name] {
+			return config{}, posthaste.Refuse(name, "is not a setting of this program")
+		}
+		variables[name] = value
+	}
+	c, err := env.ParseAsWithOptions[config](env.Options{Environment: variables})
+	if err != nil {
+		return c, posthaste.Refuse("environment:", err.Error())
+	}
+	return c.complete()
+}
+
+func (c config) complete() (config, error) {
+	fill(&c.DatabaseURL, "sqlite:"+filepath.Join(c.DataDir, "posthaste.db"))
+	fill(&c.NATSURL, "embedded:"+filepath.Join(c.DataDir, "nats"))
+	fill(&c.SMTPURL, "outbox:"+filepath.Join(c.DataDir, "outbox"))
+	fill(&c.SecretFile, filepath.Join(c.DataDir, "secret"))
+	if c.Connections < 1 || c.Connections > 256 {
+		return c, posthaste.Refuse("POSTHASTE_CONNECTIONS", "must be a whole number from 1 to 256")
+	}
+	if c.PublicURL == "" {
+		return c, nil // known once the listener is: see withPublicURL
+	}
+	return c.withPublicURL(c.PublicURL)
+}
+
+// withPublicURL sets the public URL and the domains that follow from it.
+func (c config) withPublicURL(text string) (config, error) {
+	u, err := url.Parse(strings.TrimSuffix(text, "/"))
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+		return c, posthaste.Refuse("POSTHASTE_PUBLIC_URL", "must be a URL such as https://mail.example.com")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return c, posthaste.Refuse("POSTHASTE_PUBLIC_URL", "must be https: one-click unsubscribing is defined for https only (RFC 8058)")
+	}
+	c.PublicURL = u.String()
+	fill(&c.BounceDomain, u.Hostname())
+	fill(&c.ListDomain, u.Hostname())
+	return c, nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func fill(field *string, value string) {
+	if *field == "" {
+		*field = value
+	}
+}
+
+// outboxDir is the folder that mail goes to, if it goes to one.
+func (c config) outboxDir() (string, bool) { return strings.CutPrefix(c.SMTPURL, "outbox:") }
+
+// String names the configuration without passwords.
+func (c config) String() string {
+	return fmt.Sprintf("database %s, broker %s, next hop %s", redact(c.DatabaseURL), redact(c.NATSURL), redact(c.SMTPURL))
+}
+
+func redact(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,25 @@
+// Command posthaste runs the service and its tools: see README.md.
+//
+// It is the only package that knows all others: it reads the configuration,
+// opens what is to be opened, hands each part the small interfaces it asks for,
+// and stops them in order.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	_ "time/tzdata" // schedules name IANA zones, also where the system has none
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "posthaste:", err)
+		os.Exit(1)
+	}
+}

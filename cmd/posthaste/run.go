@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"posthaste"
+)
+
+// commands is the command line. What a machine is configured with is in the
+// environment instead: see config.
+type commands struct {
+	Serve   serveCommand   `cmd:"" help:"Run the service."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
+	Import  importCommand  `cmd:"" help:"Import recipients from a CSV file."`
+	Key     struct {
+		Add keyAddCommand `cmd:"" help:"Make an API key. It is shown once; a key of the same name stops working."`
+	} `cmd:"" help:"API keys."`
+}
+
+// environment is what a command runs in.
+type environment struct {
+	ctx    context.Context
+	config config
+	out    io.Writer
+}
+
+// run is the program but for signals and the exit code. It returns when the
+// command is done, or when ctx ends and everything has stopped.
+func run(ctx context.Context, args, env []string, out io.Writer) error {
+	var c commands
+	helped := false
+	parser, err := kong.New(&c, kong.Name("posthaste"), kong.UsageOnError(), kong.Writers(out, out),
+		kong.Description("Newsletters to those who chose them, account notices to those who need them.\n\n"+configHelp),
+		kong.Exit(func(int) { helped = true }))
+	if err != nil {
+		return err
+	}
+	parsed, err := parser.Parse(args)
+	if helped {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cfg, err := readConfig(env)
+	if err != nil {
+		return readable(err)
+	}
+	return readable(parsed.Run(&environment{ctx, cfg, out}))
+}
+
+// readable makes the faulty fields of an error a list.
+func readable(err error) error {
+	fields := posthaste.FieldsOf(err)
+	if len(fields) == 0 {
+		return err
+	}
+	lines := make([]string, len(fields))
+	for i, f := range fields {
+		lines[i] = fmt.Sprintf("%s %s", f.Name, f.Reason)
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}

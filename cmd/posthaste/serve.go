@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"posthaste"
+	"posthaste/console"
+	"posthaste/internal/api"
+	"posthaste/internal/bus"
+	"posthaste/internal/store"
+	"posthaste/internal/token"
+	"posthaste/internal/web"
+	"posthaste/mailer"
+	"posthaste/tracker"
+	"posthaste/unsubscribe"
+)
+
+// The roles: what one process does. Several processes share PostgreSQL and NATS.
+const (
+	webRole       = "web"       // operators: API and console
+	publicRole    = "public"    // recipients: unsubscribing, preferences, beacons
+	schedulerRole = "scheduler" // freezes, queues, recovers; one leads, others stand by; records hits
+	workerRole    = "worker"    // sends
+)
+
+var allRoles = []string{webRole, publicRole, schedulerRole, workerRole}
+
+const (
+	// publicTimeout bounds a recipient's request; operatorTimeout an operator's, who may import a large file.
+	publicTimeout   = 30 * time.Second
+	operatorTimeout = 15 * time.Minute
+	// grace is how long requests under way may take after a stop.
+	grace = 10 * time.Second
+	// recordRetry is how long the recorder waits when database or broker are away.
+	recordRetry = 2 * time.Second
+)
+
+type serveCommand struct {
+	Roles []string `help:"What this process does: any of web, public, scheduler, worker." default:"web,public,scheduler,worker" enum:"web,public,scheduler,worker"`
+	Demo  bool     `help:"Fill an empty database with sample recipients and send them a newsletter, into the outbox."`
+}
+
+func (s serveCommand) has(role string) bool { return slices.Contains(s.Roles, role) }
+
+// service is the opened parts that roles are made of.
+type service struct {
+	config    config
+	keys      *token.Keys
+	store     *store.Store
+	bus       *bus.Bus
+	composer  *mailer.Composer
+	unsub     *unsubscribe.Service
+	hop       hop
+	operators net.Listener // nil without the web role
+	public    net.Listener // nil without the public role
+}
+
+// Run serves until the context ends, then stops in two steps: nothing new is
+// begun, and what is under way is waited for.
+func (s serveCommand) Run(e *environment) error {
+	if s.Demo && len(s.Roles) != len(allRoles) {
+		return posthaste.Refuse("--demo", "needs all roles")
+	}
+	svc, closeAll, err := s.open(e)
+	if err != nil {
+		return err
+	}
+	defer closeAll()
+	fmt.Fprintln(e.out, svc.config)
+	running, ctx := errgroup.WithContext(e.ctx)
+	s.start(ctx, running, svc)
+	if svc.operators != nil {
+		fmt.Fprintf(e.out, "operators   %s\n", localURL(svc.operators))
+	}
+	if svc.public != nil {
+		fmt.Fprintf(e.out, "recipients  %s (as %s in mails)\n", localURL(svc.public), svc.config.PublicURL)
+	}
+	if s.Demo {
+		running.Go(func() error { return demo{svc, e.out}.run(ctx) })
+	}
+	return running.Wait()
+}
+
+// open opens everything that the roles need, in the order in which they depend
+// on each other; closeAll closes it in the reverse one.
+func (s serveCommand) open(e *environment) (svc *service, closeAll func(), err error) {
+	var closers []func()
+	closeAll = func() {
+		for _, c := range slices.Backward(closers) {
+			c()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	svc = &service{config: e.config}
+	if s.Demo {
+		fill(&svc.config.SenderName, "The Weekly Post Ltd")
+		fill(&svc.config.PostalAddress, "1 Sample Street, 1000 Exampletown")
+	}
+	if err := svc.listen(s, &closers); err != nil {
+		return nil, nil, err
+	}
+	if svc.store, svc.keys, err = e.openStore(); err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, func() { _ = svc.store.Close() })
+	release, err := svc.store.Own(e.ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, func() { _ = release() })
+	if svc.bus, err = bus.Open(e.ctx, svc.config.NATSURL); err != nil {
+		return nil, nil, err
+	}
+	closers = append(closers, svc.bus.Close)
+	if svc.hop, err = openHop(svc.config); err != nil {
+		return nil, nil, err
+	}
+	if svc.store.Single() {
+		// The lock is ours, so every worker of an earlier process is gone.
+		lost, err := svc.store.ReleaseLost(e.ctx, 0)
+		if err != nil {
+			return nil, nil, err
+		}
+		if lost > 0 {
+			slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", lost)
+		}
+	}
+	svc.composer = mailer.NewComposer(svc.store, svc.keys, mailer.Sender{Name: svc.config.SenderName, PostalAddress: svc.config.PostalAddress,
+		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain})
+	svc.unsub = unsubscribe.New(svc.store, svc.bus, svc.keys, svc.config.SenderName)
+	return svc, closeAll, nil
+}
+
+// listen opens the ports first: the public URL may follow from one.
+func (svc *service) listen(s serveCommand, closers *[]func()) (err error) {
+	open := func(address, setting string) (net.Listener, error) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", setting, err)
+		}
+		*closers = append(*closers, func() { _ = l.Close() }) // it is closed already after serving
+		return l, nil
+	}
+	if s.has(webRole) {
+		if svc.operators, err = open(svc.config.Listen, "POSTHASTE_LISTEN"); err != nil {
+			return err
+		}
+	}
+	if s.has(publicRole) {
+		if svc.public, err = open(svc.config.PublicListen, "POSTHASTE_PUBLIC_LISTEN"); err != nil {
+			return err
+		}
+	}
+	if svc.config.PublicURL != "" {
+		return nil
+	}
+	if svc.public == nil {
+		return posthaste.Refuse("POSTHASTE_PUBLIC_URL", "is needed: without the public role this process cannot know it")
+	}
+	svc.config, err = svc.config.withPublicURL(localURL(svc.public))
+	return err
+}
+
+// localURL is how a listener is reached from this machine.
+func localURL(l net.Listener) string {
+	_, port, _ := net.SplitHostPort(l.Addr().String()) // a listener's own address has a port
+	return "http://localhost:" + port
+}
+
+// start starts the roles. Each returns when ctx ends.
+func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *service) {
+	id := instanceID()
+	if s.has(webRole) {
+		running.Go(func() error { return svc.serveOperators(ctx) })
+	}
+	if s.has(publicRole) {
+		running.Go(func() error { return svc.servePublic(ctx) })
+	}
+	if s.has(schedulerRole) {
+		scheduler := mailer.NewScheduler(svc.store, svc.bus)
+		running.Go(func() error { svc.bus.LeadScheduling(ctx, id, scheduler.Run); return nil })
+		running.Go(func() error { svc.recordHits(ctx); return nil })
+	}
+	if s.has(workerRole) {
+		running.Go(func() error {
+			jobs, err := svc.bus.Jobs(ctx)
+			if err != nil {
+				return err
+			}
+			return mailer.NewWorker(id, svc.config.Connections, svc.store, queue{jobs}, svc.bus, svc.composer, svc.hop.dialer).Run(ctx)
+		})
+	}
+}
+
+func (svc *service) serveOperators(ctx context.Context) error {
+	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies})
+	api.New(svc.store, svc.composer, svc.bus, svc.unsub).Register(e)
+	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store)), svc.store, svc.hop.outbox)
+	return web.Serve(ctx, e, svc.operators, operatorTimeout, grace)
+}
+
+func (svc *service) servePublic(ctx context.Context) error {
+	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Pages: true})
+	svc.unsub.Register(e)
+	tracker.New(svc.store, svc.bus, svc.keys).Register(e)
+	return web.Serve(ctx, e, svc.public, publicTimeout, grace)
+}
+
+// recordHits records until ctx ends; when a part is away it tries again.
+func (svc *service) recordHits(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := svc.bus.ConsumeHits(ctx, svc.store.RecordHits)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		slog.Warn("hits wait to be recorded", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(recordRetry):
+		}
+	}
+}
+
+// instanceID names this start of this process: a lost worker is known by it.
+func instanceID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	safe := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, host)
+	return fmt.Sprintf("%s-%d-%d", safe, os.Getpid(), time.Now().UnixMilli())
+}

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"posthaste"
+)
+
+// Keys finds API keys by their SHA-256.
+type Keys interface {
+	FindKey(ctx context.Context, hash []byte) (name string, err error)
+}
+
+// Topics is what the topic routes need; every route that takes a topic key needs it too.
+type Topics interface {
+	AddTopic(ctx context.Context, t posthaste.Topic) (posthaste.Topic, error)
+	ListTopics(ctx context.Context) ([]posthaste.Topic, error)
+	FindTopic(ctx context.Context, key string) (posthaste.Topic, error)
+	FindTopicByID(ctx context.Context, id int64) (posthaste.Topic, error)
+}
+
+// Recipients is what the recipient routes need.
+type Recipients interface {
+	Import(ctx context.Context, order posthaste.Import, rows iter.Seq2[posthaste.ImportRow, error]) (posthaste.ImportReport, error)
+	FindRecipient(ctx context.Context, id int64) (posthaste.Recipient, error)
+	FindRecipientByAddress(ctx context.Context, canonical string) (posthaste.Recipient, error)
+	PutRecipient(ctx context.Context, r posthaste.Recipient, canonical string) (posthaste.Recipient, bool, error)
+	ListConsents(ctx context.Context, recipientID int64) ([]posthaste.Consent, error)
+	RecordConsents(ctx context.Context, entries []posthaste.Consent) error
+}
+
+// Drafts is what writing campaigns needs.
+type Drafts interface {
+	AddCampaign(ctx context.Context, c posthaste.Campaign) (posthaste.Campaign, error)
+	SaveCampaign(ctx context.Context, c posthaste.Campaign) (posthaste.Campaign, error)
+	FindCampaign(ctx context.Context, id int64) (posthaste.Campaign, error)
+	ListCampaigns(ctx context.Context, before int64, limit int) ([]posthaste.Campaign, error)
+}
+
+// Runs is what moving campaigns from state to state needs.
+type Runs interface {
+	Schedule(ctx context.Context, id, version int64, at time.Time, timeZone string, links []string) (posthaste.Campaign, error)
+	Unschedule(ctx context.Context, id int64) (posthaste.Campaign, error)
+	Pause(ctx context.Context, id int64) (posthaste.Campaign, error)
+	Resume(ctx context.Context, id int64) (posthaste.Campaign, error)
+	Cancel(ctx context.Context, id int64) (posthaste.Campaign, error)
+}
+
+// Ledger is what the numbers of a campaign come from.
+type Ledger interface {
+	CountDeliveries(ctx context.Context, campaignID int64) (posthaste.Counts, error)
+	CountHits(ctx context.Context, campaignID int64) (posthaste.Hits, error)
+	ListDeliveries(ctx context.Context, campaignID int64, state posthaste.DeliveryState, after int64, limit int) ([]posthaste.Delivery, error)
+	Resolve(ctx context.Context, campaignID, number int64, to posthaste.DeliveryState) (posthaste.Delivery, error)
+}
+
+// Suppressions is what the suppression routes need.
+type Suppressions interface {
+	Suppress(ctx context.Context, canonical string, x posthaste.Suppression) (posthaste.Suppression, error)
+	ListSuppressions(ctx context.Context, canonical string, after int64, limit int) ([]posthaste.Suppression, error)
+	LiftSuppression(ctx context.Context, id int64) error
+}
+
+// Store is all of them: one database.
+type Store interface {
+	Keys
+	Topics
+	Recipients
+	Drafts
+	Runs
+	Ledger
+	Suppressions
+}
+
+// Composer checks and shows mailings.
+type Composer interface {
+	Check(ctx context.Context, c posthaste.Campaign) (links []string, err error)
+	CheckSender() error
+	Preview(ctx context.Context, c posthaste.Campaign, recipientID int64) (posthaste.Preview, error)
+}
+
+// Workers is how the API reaches those who send.
+type Workers interface {
+	AnnounceState(ctx context.Context, campaignID int64, state posthaste.CampaignState) error
+	RequestTest(ctx context.Context, campaignID, recipientID int64) (posthaste.Reply, error)
+}
+
+// OptOuts carries out an opt-out, with the same effect and speed as the recipient's own.
+type OptOuts interface {
+	Stop(ctx context.Context, o posthaste.OptOut) error
+}

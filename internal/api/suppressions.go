@@ -1,0 +1,124 @@
+package api
+
+import (
+	"encoding/hex"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"posthaste"
+	"posthaste/internal/address"
+	"posthaste/internal/web"
+)
+
+type suppressionView struct {
+	ID          int64            `json:"id"`
+	AddressHash string           `json:"address_hash"` // no address: it outlives the recipient's data
+	Scope       string           `json:"scope"`        // "all", or a topic's key
+	Reason      posthaste.Reason `json:"reason"`
+	Evidence    string           `json:"evidence,omitempty"`
+	Actor       string           `json:"actor,omitempty"`
+	CreatedAt   time.Time        `json:"created_at"`
+	Liftable    bool             `json:"liftable"`
+}
+
+// scopeAll is the scope of a suppression of every mailing; no topic has it as its key.
+const scopeAll = "all"
+
+func (a *API) suppress(c echo.Context) error {
+	var in struct {
+		Email    string `json:"email"`
+		Scope    string `json:"scope"`
+		Evidence string `json:"evidence"`
+	}
+	if err := read(c, &in); err != nil {
+		return err
+	}
+	var f faults
+	addr, err := address.Parse(in.Email)
+	if err != nil {
+		f = append(f, rename(err, "email")...)
+	}
+	f.text("evidence", in.Evidence, 2000)
+	topicID, key := posthaste.AllTopics, scopeAll
+	if in.Scope != "" && in.Scope != scopeAll {
+		topic, err := a.topic(c, "scope", in.Scope)
+		if err != nil {
+			f = append(f, posthaste.FieldsOf(err)...)
+		}
+		topicID, key = topic.ID, topic.Key
+	}
+	if err := f.err(); err != nil {
+		return err
+	}
+	x, err := a.store.Suppress(c.Request().Context(), addr.Canonical(), posthaste.Suppression{TopicID: topicID,
+		Reason: posthaste.Manual, Evidence: in.Evidence, Actor: web.ActorOf(c)})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, viewSuppression(x, map[int64]string{topicID: key}))
+}
+
+func viewSuppression(x posthaste.Suppression, keys map[int64]string) suppressionView {
+	return suppressionView{x.ID, hex.EncodeToString(x.AddressHash), keys[x.TopicID], x.Reason, x.Evidence, x.Actor, x.CreatedAt, x.Reason.Liftable()}
+}
+
+func (a *API) listSuppressions(c echo.Context) error {
+	after, limit, err := page(c)
+	if err != nil {
+		return err
+	}
+	canonical := ""
+	if text := c.QueryParam("email"); text != "" {
+		addr, err := address.Parse(text)
+		if err != nil {
+			return posthaste.RefuseAll(rename(err, "email"))
+		}
+		canonical = addr.Canonical()
+	}
+	found, err := a.store.ListSuppressions(c.Request().Context(), canonical, after, limit+1)
+	if err != nil {
+		return err
+	}
+	keys, err := a.topicKeys(c)
+	if err != nil {
+		return err
+	}
+	keys[posthaste.AllTopics] = scopeAll
+	return c.JSON(http.StatusOK, listOf(found, limit, func(x posthaste.Suppression) suppressionView { return viewSuppression(x, keys) },
+		func(x posthaste.Suppression) int64 { return x.ID }))
+}
+
+func (a *API) liftSuppression(c echo.Context) error {
+	n, err := id(c, "suppression")
+	if err != nil {
+		return err
+	}
+	if err := a.store.LiftSuppression(c.Request().Context(), n); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// topicKeys gives the key of each topic by id.
+func (a *API) topicKeys(c echo.Context) (map[int64]string, error) {
+	topics, err := a.store.ListTopics(c.Request().Context())
+	if err != nil {
+		return nil, err
+	}
+	keys := make(map[int64]string, len(topics)+1)
+	for _, t := range topics {
+		keys[t.ID] = t.Key
+	}
+	return keys, nil
+}
+
+// rename puts faults under the name that the request has for the value.
+func rename(err error, field string) []posthaste.Field {
+	fields := posthaste.FieldsOf(err)
+	for i := range fields {
+		fields[i].Name = field
+	}
+	return fields
+}

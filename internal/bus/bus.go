@@ -1,0 +1,168 @@
+// Package bus is the one place that knows NATS. It carries chunk numbers to
+// workers, hits to the recorder, opt-outs to the workers that must hear of
+// them, and which campaigns stand still. On one machine it runs a JetStream
+// server inside the process; past that it talks to a cluster.
+//
+// Nothing on the bus names an address, a body or a full IP. What must not be
+// lost is published to JetStream and acknowledged by it; even so the truth
+// stands in SQL, and what the bus forgets is published again from there.
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"posthaste"
+)
+
+// Names on the broker.
+const (
+	chunkStream   = "POSTHASTE_CHUNKS"
+	chunkSubject  = "posthaste.chunks"
+	hitStream     = "POSTHASTE_HITS"
+	hitSubject    = "posthaste.hits"
+	stateBucket   = "POSTHASTE_CAMPAIGNS"
+	leaseBucket   = "POSTHASTE_LEASES"
+	optOutSubject = "posthaste.optouts."
+	testSubject   = "posthaste.tests"
+
+	schedulerLease = "scheduler"
+)
+
+// startLimit bounds how long an embedded server may take to be ready.
+const startLimit = 15 * time.Second
+
+// Bus is a connection to the broker, safe for concurrent use.
+type Bus struct {
+	conn     *nats.Conn
+	js       jetstream.JetStream
+	embedded *server.Server
+	chunks   jetstream.Stream
+	hits     jetstream.Stream
+	states   jetstream.KeyValue
+	leases   jetstream.KeyValue
+}
+
+// Open starts an embedded server for embedded:PATH, or connects to
+// nats://host,host…, and makes sure that the streams exist.
+func Open(ctx context.Context, url string) (*Bus, error) {
+	b := &Bus{}
+	var err error
+	switch {
+	case strings.HasPrefix(url, "embedded:"):
+		err = b.embed(strings.TrimPrefix(url, "embedded:"))
+	case strings.HasPrefix(url, "nats://"), strings.HasPrefix(url, "tls://"):
+		b.conn, err = nats.Connect(url, options()...)
+	default:
+		return nil, posthaste.Refuse("POSTHASTE_NATS_URL", "must be embedded:PATH or nats://host:port,host:port")
+	}
+	if err != nil {
+		return nil, &posthaste.Error{Kind: posthaste.Unavailable, Message: "the message broker does not answer", Err: err}
+	}
+	if err := b.declare(ctx); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("declare streams: %w", err)
+	}
+	return b, nil
+}
+
+func options() []nats.Option {
+	return []nats.Option{
+		nats.Name("posthaste"), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second), nats.RetryOnFailedConnect(false),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				slog.Warn("broker connection lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { slog.Info("broker connection is back") }),
+	}
+}
+
+func (b *Bus) embed(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	ns, err := server.NewServer(&server.Options{ServerName: "posthaste", DontListen: true, JetStream: true, StoreDir: path, NoSigs: true, NoLog: true})
+	if err != nil {
+		return err
+	}
+	b.embedded = ns
+	ns.Start()
+	if !ns.ReadyForConnections(startLimit) {
+		ns.Shutdown()
+		return errors.New("the embedded server did not become ready")
+	}
+	b.conn, err = nats.Connect("", append(options(), nats.InProcessServer(ns))...)
+	return err
+}
+
+// declare creates or updates what the program needs on the broker.
+func (b *Bus) declare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	var err error
+	if b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(1024)); err != nil {
+		return err
+	}
+	replicas := b.replicas()
+	if b.chunks, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: chunkStream, Subjects: []string{chunkSubject + ".>"}, Retention: jetstream.WorkQueuePolicy, Replicas: replicas,
+	}); err != nil {
+		return err
+	}
+	if b.hits, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: hitStream, Subjects: []string{hitSubject}, Retention: jetstream.WorkQueuePolicy, Replicas: replicas,
+		MaxBytes: hitBytes, Discard: jetstream.DiscardOld,
+	}); err != nil {
+		return err
+	}
+	if b.states, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: stateBucket, Replicas: replicas, TTL: stateLife}); err != nil {
+		return err
+	}
+	b.leases, err = b.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: leaseBucket, Replicas: replicas, TTL: leaseLife})
+	if err != nil || b.embedded == nil {
+		return err
+	}
+	// An embedded broker starts with its only process: whoever led before is gone.
+	return b.leases.Purge(ctx, schedulerLease)
+}
+
+// replicas is 3 on a cluster of at least three servers, else 1.
+func (b *Bus) replicas() int {
+	if len(b.conn.DiscoveredServers()) >= 2 || len(b.conn.Servers()) >= 3 {
+		return 3
+	}
+	return 1
+}
+
+// Ping asks the broker for a sign of life.
+func (b *Bus) Ping(ctx context.Context) error {
+	if err := b.conn.FlushWithContext(ctx); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// Close ends the connection and stops an embedded server.
+func (b *Bus) Close() {
+	if b.conn != nil {
+		b.conn.Close()
+	}
+	if b.embedded != nil {
+		b.embedded.Shutdown()
+		b.embedded.WaitForShutdown()
+	}
+}
+
+func unavailable(err error) error {
+	return &posthaste.Error{Kind: posthaste.Unavailable, Message: "the message broker does not answer", Err: err}
+}

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// ListConsents gives a recipient's whole ledger, oldest first.
+func (s *Store) ListConsents(ctx context.Context, recipientID int64) ([]posthaste.Consent, error) {
+	var rows []struct {
+		ID              int64
+		Purpose         posthaste.Purpose
+		TopicID         int64
+		Decision        posthaste.Decision
+		Channel         posthaste.Channel
+		Source, Wording string
+		Actor, Network  string
+		At              int64
+	}
+	err := s.db.NewRaw(`SELECT c.id, c.purpose, c.topic_id, c.decision, c.channel, coalesce(e.source, '') AS source,
+		coalesce(e.wording, '') AS wording, c.actor, c.network, c.at
+		FROM consents c LEFT JOIN evidence e ON e.id = c.evidence_id WHERE c.recipient_id = ? ORDER BY c.id`, recipientID).Scan(ctx, &rows)
+	if err != nil {
+		return nil, translate("list consents", err)
+	}
+	ledger := make([]posthaste.Consent, len(rows))
+	for i, r := range rows {
+		ledger[i] = posthaste.Consent{ID: r.ID, RecipientID: recipientID, Purpose: r.Purpose, TopicID: r.TopicID,
+			Decision: r.Decision, Channel: r.Channel, Source: r.Source, Wording: r.Wording, Actor: r.Actor,
+			Network: posthaste.ParseNetwork(r.Network), At: instant(r.At)}
+	}
+	return ledger, nil
+}
+
+// RecordConsents appends to the ledger, all or nothing. A decision that already
+// holds is not repeated. An operator cannot give a topic back to a recipient
+// who opted out of it: that is a Conflict; the recipient's own channels can,
+// and lift that opt-out with it.
+func (s *Store) RecordConsents(ctx context.Context, entries []posthaste.Consent) error {
+	return s.inTx(ctx, "record consents", func(ctx context.Context, tx bun.Tx) error {
+		for _, c := range entries {
+			if err := s.recordConsent(ctx, tx, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (s *Store) recordConsent(ctx context.Context, tx bun.Tx, c posthaste.Consent) error {
+	if c.Purpose == posthaste.ForTopic && c.Decision == posthaste.Given {
+		if err := s.reopen(ctx, tx, c); err != nil {
+			return err
+		}
+	}
+	return appendConsent(ctx, tx, c)
+}
+
+// reopen lifts the recipient's own opt-out of one topic, if the recipient asks for it.
+func (s *Store) reopen(ctx context.Context, tx bun.Tx, c posthaste.Consent) error {
+	const optOut = `address_hash = (SELECT address_hash FROM recipients WHERE id = ?) AND topic_id = ? AND reason = ?`
+	if c.Channel == posthaste.ByPreferences {
+		_, err := exec(ctx, tx, "DELETE FROM suppressions WHERE "+optOut, c.RecipientID, c.TopicID, posthaste.OptedOut)
+		return err
+	}
+	var stopped int64
+	err := tx.NewRaw(`SELECT (SELECT count(*) FROM suppressions WHERE `+optOut+`) + (SELECT count(*) FROM consent_states
+		WHERE recipient_id = ? AND purpose = ? AND topic_id = ? AND decision = ?)`, c.RecipientID, c.TopicID, posthaste.OptedOut,
+		c.RecipientID, c.Purpose, c.TopicID, posthaste.Withdrawn).Scan(ctx, &stopped)
+	if err == nil && stopped > 0 {
+		return conflict("the recipient opted out of this topic; only the recipient can opt in again")
+	}
+	return err
+}
+
+// appendConsent writes the ledger and its current state together.
+func appendConsent(ctx context.Context, tx bun.Tx, c posthaste.Consent) error {
+	changed, err := exec(ctx, tx, `INSERT INTO consent_states (recipient_id, purpose, topic_id, decision)
+		SELECT id, ?, ?, ? FROM recipients WHERE id = ?
+		ON CONFLICT (recipient_id, purpose, topic_id) DO UPDATE SET decision = excluded.decision
+		WHERE consent_states.decision <> excluded.decision`, c.Purpose, c.TopicID, c.Decision, c.RecipientID)
+	if err != nil || changed == 0 {
+		return err
+	}
+	evidence, err := putEvidence(ctx, tx, posthaste.Evidence{Source: c.Source, Wording: c.Wording})
+	if err != nil {
+		return err
+	}
+	_, err = exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.RecipientID, c.Purpose, c.TopicID, c.Decision, c.Channel, evidence,
+		c.Actor, c.Network.String(), micros(time.Now()))
+	return err
+}
+
+// FindPreferences gives what a recipient has chosen, or NotFound.
+func (s *Store) FindPreferences(ctx context.Context, recipientID int64) (posthaste.Preferences, error) {
+	var p posthaste.Preferences
+	var rows []struct {
+		Purpose posthaste.Purpose
+		TopicID int64
+	}
+	recipient, err := s.FindRecipient(ctx, recipientID)
+	if err != nil {
+		return p, err
+	}
+	p.Recipient = recipient
+	if err := s.db.NewRaw(`SELECT c.purpose, c.topic_id FROM consent_states c JOIN recipients r ON r.id = c.recipient_id
+		WHERE r.id = ? AND c.decision = ? AND NOT EXISTS (SELECT 1 FROM suppressions x WHERE c.purpose = 'topic'
+			AND x.address_hash = r.address_hash AND x.topic_id = c.topic_id AND x.reason = ?)`,
+		recipientID, posthaste.Given, posthaste.OptedOut).Scan(ctx, &rows); err != nil {
+		return p, translate("find preferences", err)
+	}
+	for _, r := range rows {
+		switch r.Purpose {
+		case posthaste.ForTopic:
+			p.Topics = append(p.Topics, r.TopicID)
+		case posthaste.ForOpens:
+			p.Opens = true
+		case posthaste.ForClicks:
+			p.Clicks = true
+		}
+	}
+	var stopped int64
+	err = s.db.NewRaw(`SELECT count(*) FROM suppressions x JOIN recipients r ON r.address_hash = x.address_hash
+		WHERE r.id = ? AND x.topic_id = 0 AND x.reason = ?`, recipientID, posthaste.OptedOut).Scan(ctx, &stopped)
+	p.StopAll = stopped > 0
+	return p, translate("find preferences", err)
+}

@@ -1,0 +1,23 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/uptrace/bun/dialect/pgdialect"
+)
+
+// postgresConnections is what one process takes of the server's.
+const postgresConnections = 24
+
+// openPostgres prepares the pool. bun writes arguments into the statement, so
+// each text is new: the simple protocol keeps them out of pgx's statement cache.
+func openPostgres(url string) (*Store, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("parse POSTHASTE_DATABASE_URL: %w", err)
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	return &Store{db: pool(stdlib.OpenDB(*config), postgresConnections, pgdialect.New())}, nil
+}

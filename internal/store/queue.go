@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// lostMessage is after how long a chunk that was queued and not taken is queued
+// again: a broker that lost its disk must not stop a campaign.
+const lostMessage = 2 * time.Minute
+
+// QueueReady makes due retries queued and gives up to limit chunks that are
+// sending, owned by nobody and not in the queue: their messages are to be
+// published, then MarkPublished. A chunk that is published twice does no harm.
+func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]posthaste.Chunk, error) {
+	var rows []struct{ CampaignID, First, Last, RetryAt int64 }
+	err := s.inTx(ctx, "queue chunks", func(ctx context.Context, tx bun.Tx) error {
+		// chunks_open is the index of this scan.
+		if err := tx.NewRaw(`SELECT c.campaign_id, c.first, c.last, c.retry_at FROM chunks c JOIN campaigns k ON k.id = c.campaign_id
+			WHERE c.done = 0 AND k.state = ? AND c.owner = '' AND c.retry_at <= ? AND c.published_at < ?
+			ORDER BY c.campaign_id, c.first LIMIT ?`,
+			posthaste.Sending, micros(now), micros(now.Add(-lostMessage)), limit).Scan(ctx, &rows); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if r.RetryAt == 0 {
+				continue
+			}
+			if _, err := exec(ctx, tx, `UPDATE deliveries SET state = ?, changed_at = ? WHERE campaign_id = ? AND number BETWEEN ? AND ?
+				AND state = ? AND retry_at <= ?`, posthaste.Queued, micros(now), r.CampaignID, r.First, r.Last, posthaste.Deferred, micros(now)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	chunks := make([]posthaste.Chunk, len(rows))
+	for i, r := range rows {
+		chunks[i] = posthaste.Chunk{CampaignID: r.CampaignID, First: r.First, Last: r.Last}
+	}
+	return chunks, err
+}
+
+// MarkPublished notes that the broker has the chunks' messages.
+func (s *Store) MarkPublished(ctx context.Context, chunks []posthaste.Chunk, now time.Time) error {
+	return s.inTx(ctx, "mark published", func(ctx context.Context, tx bun.Tx) error {
+		for _, c := range chunks {
+			if _, err := exec(ctx, tx, "UPDATE chunks SET published_at = ? WHERE campaign_id = ? AND first = ? AND owner = ''",
+				micros(now), c.CampaignID, c.First); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// ReleaseLost takes the chunks of workers that were not seen for longer than
+// silence (0: of every worker). What their windows covered and has no outcome
+// becomes uncertain: it may have been handed over. It returns how many did.
+func (s *Store) ReleaseLost(ctx context.Context, silence time.Duration) (uncertain int64, err error) {
+	err = s.inTx(ctx, "release lost chunks", func(ctx context.Context, tx bun.Tx) error {
+		var lost []struct {
+			CampaignID, First, Last int64
+			Owner                   string
+			WindowFirst, WindowLast int64
+		}
+		if err := tx.NewRaw(`SELECT c.campaign_id, c.first, c.last, c.owner, c.window_first, c.window_last FROM chunks c
+			WHERE c.done = 0 AND c.owner <> '' AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = c.owner AND w.seen_at > ? - ?)`+
+			s.pick(" FOR UPDATE OF c", ""), s.now(), silence.Microseconds()).Scan(ctx, &lost); err != nil {
+			return err
+		}
+		for _, r := range lost {
+			if r.WindowFirst > 0 {
+				n, err := exec(ctx, tx, `UPDATE deliveries SET state = ?, attempts = attempts + 1, changed_at = ?, reply = ?
+					WHERE campaign_id = ? AND number BETWEEN ? AND ? AND state = ?`, posthaste.Uncertain, micros(time.Now()),
+					"the worker was lost while it may have been sending this", r.CampaignID, r.WindowFirst, r.WindowLast, posthaste.Queued)
+				if err != nil {
+					return err
+				}
+				uncertain += n
+			}
+			if err := closeChunk(ctx, tx, posthaste.Chunk{CampaignID: r.CampaignID, First: r.First, Last: r.Last}, r.Owner); err != nil {
+				return err
+			}
+		}
+		_, err := exec(ctx, tx, "DELETE FROM workers WHERE seen_at <= ? - ?", s.now(), silence.Microseconds())
+		return err
+	})
+	return uncertain, err
+}
+
+// Finish sets the campaigns of which every chunk is done to sent and gives
+// their ids; of cancelled ones it cancels what a worker let go of since.
+func (s *Store) Finish(ctx context.Context) ([]int64, error) {
+	var ids []int64
+	err := s.inTx(ctx, "finish campaigns", func(ctx context.Context, tx bun.Tx) error {
+		now := micros(time.Now())
+		if err := tx.NewRaw(`UPDATE campaigns SET state = ?, version = version + 1, updated_at = ?, ended_at = ?
+			WHERE state = ? AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = campaigns.id AND c.done = 0) RETURNING id`,
+			posthaste.Sent, now, now, posthaste.Sending).Scan(ctx, &ids); err != nil {
+			return err
+		}
+		var cancelled []int64
+		if err := tx.NewRaw(`SELECT DISTINCT c.campaign_id FROM chunks c JOIN campaigns k ON k.id = c.campaign_id
+			WHERE c.done = 0 AND c.owner = '' AND k.state = ?`, posthaste.CampaignCancelled).Scan(ctx, &cancelled); err != nil {
+			return err
+		}
+		for _, id := range cancelled {
+			if err := cancelOpen(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return ids, err
+}

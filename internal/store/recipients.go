@@ -1,0 +1,108 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+type recipientRow struct {
+	ID         int64
+	Email      string
+	Name       string
+	Locale     string
+	TimeZone   string
+	Attributes []byte
+	CreatedAt  int64
+	UpdatedAt  int64
+}
+
+const recipientColumns = "id, email, name, locale, time_zone, attributes, created_at, updated_at"
+
+func (r recipientRow) recipient() (posthaste.Recipient, error) {
+	out := posthaste.Recipient{ID: r.ID, Email: r.Email, Name: r.Name, Locale: r.Locale, TimeZone: r.TimeZone,
+		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt)}
+	if len(r.Attributes) > 2 { // more than {}
+		if err := json.Unmarshal(r.Attributes, &out.Attributes); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// FindRecipient gives the recipient of that id, or NotFound.
+func (s *Store) FindRecipient(ctx context.Context, id int64) (posthaste.Recipient, error) {
+	return s.findRecipient(ctx, "id = ?", id)
+}
+
+// FindRecipientByAddress gives the recipient of that canonical address, or NotFound.
+func (s *Store) FindRecipientByAddress(ctx context.Context, canonical string) (posthaste.Recipient, error) {
+	return s.findRecipient(ctx, "canonical = ?", canonical)
+}
+
+func (s *Store) findRecipient(ctx context.Context, where string, arg any) (posthaste.Recipient, error) {
+	var row recipientRow
+	if err := s.db.NewRaw("SELECT "+recipientColumns+" FROM recipients WHERE "+where, arg).Scan(ctx, &row); err != nil {
+		return posthaste.Recipient{}, translate("find recipient", err)
+	}
+	return row.recipient()
+}
+
+// PutRecipient adds the recipient of that canonical address or replaces what is
+// known of it, and tells whether it is new. It touches no consent.
+func (s *Store) PutRecipient(ctx context.Context, r posthaste.Recipient, canonical string) (posthaste.Recipient, bool, error) {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	attributes, err := attributesJSON(r.Attributes)
+	if err != nil {
+		return r, false, err
+	}
+	var row struct {
+		ID        int64
+		CreatedAt int64
+	}
+	err = s.inTx(ctx, "put recipient", func(ctx context.Context, tx bun.Tx) error {
+		names := make([]string, 0, len(r.Attributes))
+		for name := range r.Attributes {
+			names = append(names, name)
+		}
+		if err := addAttributeNames(ctx, tx, names); err != nil {
+			return err
+		}
+		return tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (canonical) DO UPDATE SET email = excluded.email, name = excluded.name, locale = excluded.locale,
+				time_zone = excluded.time_zone, attributes = excluded.attributes, updated_at = excluded.updated_at
+			RETURNING id, created_at`,
+			r.Email, canonical, s.hash(canonical), r.Name, r.Locale, r.TimeZone, attributes, micros(now), micros(now)).Scan(ctx, &row)
+	})
+	r.ID, r.CreatedAt, r.UpdatedAt = row.ID, instant(row.CreatedAt), now
+	return r, row.CreatedAt == micros(now), err
+}
+
+// ListAttributes gives the names of all attributes that recipients have: what a template may use.
+func (s *Store) ListAttributes(ctx context.Context) ([]string, error) {
+	var names []string
+	err := s.db.NewRaw("SELECT name FROM attribute_names ORDER BY name").Scan(ctx, &names)
+	return names, translate("list attributes", err)
+}
+
+func addAttributeNames(ctx context.Context, tx bun.IDB, names []string) error {
+	for _, name := range names { // at most 100 columns, known ones after the first import
+		if _, err := tx.NewRaw("INSERT INTO attribute_names (name) VALUES (?) ON CONFLICT DO NOTHING", name).Exec(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func attributesJSON(attributes map[string]string) (string, error) {
+	if len(attributes) == 0 {
+		return "{}", nil
+	}
+	text, err := json.Marshal(attributes)
+	return string(text), err
+}

@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// Record writes the outcomes of a window's deliveries, all or nothing, and
+// suppresses the addresses that bounced. A delivery that became uncertain, since
+// its worker was taken for lost, takes the outcome that is now known; one that a
+// person decided meanwhile stays as decided.
+func (s *Store) Record(ctx context.Context, c posthaste.Chunk, outcomes []posthaste.Outcome) error {
+	if len(outcomes) == 0 {
+		return nil
+	}
+	rows := make([][]any, len(outcomes))
+	var bounced []int64
+	for i, o := range outcomes {
+		tried := 1
+		if o.State == posthaste.Suppressed {
+			tried = 0
+		}
+		rows[i] = []any{o.Number, string(o.State), tried, micros(o.RetryAt), string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At)}
+		if o.State == posthaste.Bounced {
+			bounced = append(bounced, o.RecipientID)
+		}
+	}
+	return s.inTx(ctx, "record outcomes", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, `WITH o (number, state, tried, retry_at, stage, code, enhanced, reply, at) AS (VALUES ?0)
+			UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
+				enhanced = o.enhanced, reply = o.reply, changed_at = o.at
+			FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')`,
+			bun.In(rows), c.CampaignID)
+		if err != nil || len(bounced) == 0 {
+			return err
+		}
+		_, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+			SELECT r.address_hash, 0, ?, d.reply, '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
+			WHERE r.id IN (?) ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.In(bounced))
+		return err
+	})
+}
+
+// Release gives a chunk back: its window closes, what was claimed and has no
+// outcome is queued again (cancelled if its campaign was), and the chunk is
+// done, waits for its next retry, or is to be queued at once. The worker must
+// have handed over nothing whose outcome it did not record.
+func (s *Store) Release(ctx context.Context, c posthaste.Chunk, worker string) error {
+	return s.inTx(ctx, "release chunk", func(ctx context.Context, tx bun.Tx) error {
+		return closeChunk(ctx, tx, c, worker)
+	})
+}
+
+func closeChunk(ctx context.Context, tx bun.Tx, c posthaste.Chunk, owner string) error {
+	n, err := exec(ctx, tx, `UPDATE chunks SET owner = '', window_first = 0, window_last = 0, published_at = 0
+		WHERE campaign_id = ? AND first = ? AND owner = ?`, c.CampaignID, c.First, owner)
+	if err != nil || n == 0 {
+		return err
+	}
+	if _, err := exec(ctx, tx, `UPDATE deliveries SET state = ?, changed_at = ? WHERE campaign_id = ? AND number BETWEEN ? AND ?
+		AND state IN (?, ?) AND EXISTS (SELECT 1 FROM campaigns WHERE id = ? AND state = ?)`,
+		posthaste.Cancelled, micros(time.Now()), c.CampaignID, c.First, c.Last,
+		posthaste.Queued, posthaste.Deferred, c.CampaignID, posthaste.CampaignCancelled); err != nil {
+		return err
+	}
+	return settleChunk(ctx, tx, c)
+}
+
+// settleChunk derives from a chunk's deliveries whether it is done and when it is to be queued next.
+func settleChunk(ctx context.Context, tx bun.Tx, c posthaste.Chunk) error {
+	_, err := exec(ctx, tx, `UPDATE chunks SET done = CASE WHEN d.queued + d.deferred = 0 THEN 1 ELSE 0 END,
+			retry_at = CASE WHEN d.queued > 0 THEN 0 ELSE coalesce(d.retry_at, 0) END
+		FROM (SELECT coalesce(sum(CASE WHEN state = 'queued' THEN 1 ELSE 0 END), 0) AS queued,
+				coalesce(sum(CASE WHEN state = 'deferred' THEN 1 ELSE 0 END), 0) AS deferred,
+				min(CASE WHEN state = 'deferred' THEN retry_at END) AS retry_at
+			FROM deliveries WHERE campaign_id = ?0 AND number BETWEEN ?1 AND ?2) AS d
+		WHERE chunks.campaign_id = ?0 AND chunks.first = ?1`, c.CampaignID, c.First, c.Last)
+	return err
+}
+
+// cancelOpen cancels what no open window covers and settles the chunks that nobody owns.
+func cancelOpen(ctx context.Context, tx bun.Tx, campaignID int64) error {
+	if _, err := exec(ctx, tx, `UPDATE deliveries SET state = ?, changed_at = ? WHERE campaign_id = ? AND state IN (?, ?)
+		AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = deliveries.campaign_id AND c.owner <> ''
+			AND deliveries.number BETWEEN c.window_first AND c.window_last)`,
+		posthaste.Cancelled, micros(time.Now()), campaignID, posthaste.Queued, posthaste.Deferred); err != nil {
+		return err
+	}
+	_, err := exec(ctx, tx, "UPDATE chunks SET done = 1 WHERE campaign_id = ? AND owner = ''", campaignID)
+	return err
+}

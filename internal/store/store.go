@@ -1,0 +1,117 @@
+// Package store keeps everything durable in SQL, on SQLite or on PostgreSQL,
+// with the same meaning on both; a conformance suite runs every method on
+// each. It is the only package that knows bun, database/sql or a driver.
+//
+// Every method owns its transaction and is safe for concurrent use. Errors that
+// a caller can act on are *posthaste.Error; the rest are wrapped driver errors.
+// It renders nothing and talks to no one but its database.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/schema"
+
+	"posthaste"
+)
+
+// Hasher gives the keyed hash of a canonical address.
+type Hasher func(canonical string) []byte
+
+// Store is one database.
+type Store struct {
+	db   *bun.DB
+	hash Hasher
+}
+
+// Open connects to sqlite:PATH or postgres://…; any other form is Invalid. It
+// does not migrate: see Migrate.
+func Open(ctx context.Context, url string, hash Hasher) (*Store, error) {
+	var s *Store
+	var err error
+	switch {
+	case strings.HasPrefix(url, "sqlite:"):
+		s, err = openSQLite(strings.TrimPrefix(url, "sqlite:"))
+	case strings.HasPrefix(url, "postgres://"), strings.HasPrefix(url, "postgresql://"):
+		s, err = openPostgres(url)
+	default:
+		return nil, posthaste.Refuse("POSTHASTE_DATABASE_URL", "must be sqlite:PATH or postgres://user@host/name")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.hash = hash
+	if err := s.Ping(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Ping asks the database for a sign of life.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.db.PingContext(ctx); err != nil {
+		return &posthaste.Error{Kind: posthaste.Unavailable, Message: "the database does not answer", Err: err}
+	}
+	return nil
+}
+
+// Close closes all connections.
+func (s *Store) Close() error { return s.db.Close() }
+
+// Single reports whether this process is the only one that can send from this
+// database, so that every worker of an earlier process must be gone.
+func (s *Store) Single() bool { return s.db.Dialect().Name() == dialect.SQLite }
+
+// pool bounds the connections of db and speaks its dialect.
+func pool(db *sql.DB, connections int, d schema.Dialect) *bun.DB {
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	return bun.NewDB(db, d)
+}
+
+// inTx runs do in one transaction and translates its error; what says what was being done.
+func (s *Store) inTx(ctx context.Context, what string, do func(ctx context.Context, tx bun.Tx) error) error {
+	return translate(what, s.db.RunInTx(ctx, nil, do))
+}
+
+// pick gives the form of a statement for this database.
+func (s *Store) pick(postgres, sqlite string) string {
+	if s.Single() {
+		return sqlite
+	}
+	return postgres
+}
+
+func affected(result sql.Result) int64 {
+	n, _ := result.RowsAffected() // both drivers always know
+	return n
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func instant(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+func notFound(format string, args ...any) error {
+	return &posthaste.Error{Kind: posthaste.NotFound, Message: fmt.Sprintf(format, args...)}
+}
+
+func conflict(format string, args ...any) error {
+	return &posthaste.Error{Kind: posthaste.Conflict, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,191 @@
+// Package token makes and reads the opaque tokens in public URLs and envelope
+// senders, the keyed hashes of addresses, and message ids: everything that
+// rests on the secret file.
+//
+// A token says who and what without naming an address, is bound to one purpose,
+// cannot be altered, and never expires. Each purpose has subkeys of its own
+// (HKDF, RFC 5869), so a token of one opens nothing of another. It stores
+// nothing and knows no HTTP.
+package token
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// secretSize is the length of one secret in bytes.
+const secretSize = 32
+
+// Purpose binds a token to the one thing it can do.
+type Purpose string
+
+// The purposes.
+const (
+	// Unsubscribe stops one topic for one recipient, and nothing else.
+	Unsubscribe Purpose = "unsubscribe"
+	// Preferences opens one recipient's preference centre.
+	Preferences Purpose = "preferences"
+	// OpenBeacon and ClickLink stand in beacons.
+	OpenBeacon Purpose = "open"
+	ClickLink  Purpose = "click"
+)
+
+var purposes = []Purpose{Unsubscribe, Preferences, OpenBeacon, ClickLink}
+
+// Keys holds the subkeys. It is immutable and safe for concurrent use; printing
+// it shows nothing.
+type Keys struct {
+	sealers     map[sealerID]sealer
+	current     byte
+	address     []byte
+	messageID   []byte
+	envelope    []byte
+	fingerprint string
+}
+
+type sealerID struct {
+	key     byte
+	purpose Purpose
+}
+
+type sealer struct {
+	aead  cipher.AEAD
+	nonce []byte // key of the synthetic nonce
+}
+
+// String keeps secrets out of logs.
+func (*Keys) String() string { return "token.Keys(secret)" }
+
+// GoString keeps secrets out of %#v too.
+func (k *Keys) GoString() string { return k.String() }
+
+// Load reads the secret file, or creates it with one fresh secret, readable by
+// its owner only. Each line is a key id (1–255) and 64 hexadecimal digits; new
+// tokens are made with the last line, all lines are accepted. Address hashes,
+// message ids and envelope senders rest on the first line, which must never be removed.
+func Load(path string) (*Keys, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		text, err = create(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read secret file: %w", err)
+	}
+	keys := &Keys{sealers: map[sealerID]sealer{}}
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if err := keys.add(line); err != nil {
+			return nil, fmt.Errorf("secret file %s, line %d: %w", path, n, err)
+		}
+	}
+	if keys.address == nil {
+		return nil, fmt.Errorf("secret file %s holds no key", path)
+	}
+	return keys, nil
+}
+
+func create(path string) ([]byte, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	secret := make([]byte, secretSize)
+	rand.Read(secret) // never fails (crypto/rand)
+	text := []byte("1 " + hex.EncodeToString(secret) + "\n")
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) { // another process was quicker
+		return os.ReadFile(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, err = file.Write(text)
+	if e := file.Sync(); err == nil {
+		err = e
+	}
+	if e := file.Close(); err == nil {
+		err = e
+	}
+	return text, err
+}
+
+func (k *Keys) add(line string) error {
+	id, digits, _ := strings.Cut(line, " ")
+	n, err := strconv.ParseUint(id, 10, 8)
+	if err != nil || n == 0 {
+		return errors.New("the key id must be a number from 1 to 255")
+	}
+	secret, err := hex.DecodeString(strings.TrimSpace(digits))
+	if err != nil || len(secret) != secretSize {
+		return fmt.Errorf("the key must be %d hexadecimal digits", 2*secretSize)
+	}
+	k.current = byte(n)
+	for _, p := range purposes {
+		s, err := newSealer(secret, p)
+		if err != nil {
+			return err
+		}
+		k.sealers[sealerID{k.current, p}] = s
+	}
+	if k.address != nil {
+		return nil
+	}
+	for name, key := range map[string]*[]byte{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope} {
+		if *key, err = subkey(secret, name); err != nil {
+			return err
+		}
+	}
+	print, err := subkey(secret, "fingerprint")
+	k.fingerprint = hex.EncodeToString(print[:4])
+	return err
+}
+
+func newSealer(secret []byte, p Purpose) (sealer, error) {
+	key, err := subkey(secret, "seal "+string(p))
+	if err != nil {
+		return sealer{}, err
+	}
+	nonce, err := subkey(secret, "nonce "+string(p))
+	if err != nil {
+		return sealer{}, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return sealer{}, err
+	}
+	aead, err := cipher.NewGCM(block)
+	return sealer{aead, nonce}, err
+}
+
+func subkey(secret []byte, name string) ([]byte, error) {
+	return hkdf.Key(sha256.New, secret, nil, "posthaste "+name, secretSize)
+}
+
+// Fingerprint tells secret files apart without telling anything of them.
+func (k *Keys) Fingerprint() string { return k.fingerprint }
+
+// HashAddress is the keyed hash of a canonical address: HMAC-SHA-256, since a
+// plain hash of an address can be reversed by trying all of them.
+func (k *Keys) HashAddress(canonical string) []byte { return sum(k.address, []byte(canonical)) }
+
+func sum(key, text []byte) []byte {
+	mac := hmac.New(sha256.New, key)
+	mac.Write(text)
+	return mac.Sum(nil)
+}

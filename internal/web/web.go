@@ -1,0 +1,175 @@
+// Package web is what every HTTP listener of the program shares: the cut of
+// addresses, request ids and one log event per request, and the one table from
+// error kinds to HTTP, as a problem document (RFC 9457) or as a page.
+//
+// It holds no routes and no state of its own.
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"posthaste"
+)
+
+// Limits of every listener.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerBytes   = 16 << 10
+)
+
+const (
+	networkKey = "posthaste.network"
+	actorKey   = "posthaste.actor"
+)
+
+// Options say how a listener treats requests.
+type Options struct {
+	Name           string         // in log events: "public", "operator"
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none: nobody's
+	Pages          bool           // errors are pages rather than problem documents
+}
+
+// New makes a router. The first handler of every request cuts the client's
+// address; nothing after it can see more of it than a Network.
+func New(o Options) *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = problemHandler(o.Pages)
+	e.IPExtractor = func(*http.Request) string { return "" } // see NetworkOf
+	e.Pre(cutAddress(o.TrustedProxies))
+	e.Use(requestID, logRequest(o.Name), middleware.RecoverWithConfig(middleware.RecoverConfig{
+		LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { return err },
+	}))
+	return e
+}
+
+// Serve answers on a listener until ctx ends, then lets requests under way
+// finish for at most grace.
+func Serve(ctx context.Context, e *echo.Echo, l net.Listener, bodyTimeout, grace time.Duration) error {
+	server := &http.Server{Handler: e, ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout, WriteTimeout: bodyTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	failed := make(chan error, 1) // one send at most
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := server.Shutdown(stopping)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = server.Close()
+	}
+	<-failed
+	return err
+}
+
+// cutAddress replaces the client's address by its Network and removes every
+// header that may hold the whole one (RFC 7239 and its elders).
+func cutAddress(trusted []netip.Prefix) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			c.Set(networkKey, posthaste.Cut(clientAddress(r, trusted)))
+			r.RemoteAddr = ""
+			for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "Fastly-Client-Ip"} {
+				r.Header.Del(name)
+			}
+			return next(c)
+		}
+	}
+}
+
+// clientAddress is the rightmost address that no trusted proxy has.
+func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && isTrusted(addr, trusted); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = hop
+	}
+	return addr
+}
+
+func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
+	for _, p := range trusted {
+		if p.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// NetworkOf is all that is known of where a request came from.
+func NetworkOf(c echo.Context) posthaste.Network {
+	n, _ := c.Get(networkKey).(posthaste.Network)
+	return n
+}
+
+// SetActor notes who makes the request, for the ledger and the log.
+func SetActor(c echo.Context, name string) { c.Set(actorKey, name) }
+
+// ActorOf is the name that SetActor noted, or empty.
+func ActorOf(c echo.Context) string {
+	name, _ := c.Get(actorKey).(string)
+	return name
+}
+
+func requestID(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		c.Response().Header().Set(echo.HeaderXRequestID, rand.Text())
+		return next(c)
+	}
+}
+
+// RequestID is the id that the answer bears and the log names.
+func RequestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
+
+// logRequest writes one event per request. It names the route and never the
+// path, which holds a token or an address.
+func logRequest(listener string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			start := time.Now()
+			err := next(c)
+			if err != nil {
+				c.Error(err)
+			}
+			status := c.Response().Status
+			level := slog.LevelDebug
+			if status >= http.StatusInternalServerError {
+				level = slog.LevelError
+			}
+			attrs := []slog.Attr{slog.String("listener", listener), slog.String("method", c.Request().Method), slog.String("route", c.Path()),
+				slog.Int("status", status), slog.Duration("took", time.Since(start)), slog.String("request", RequestID(c)), slog.String("actor", ActorOf(c))}
+			if err != nil && level == slog.LevelError {
+				attrs = append(attrs, slog.Any("error", err))
+			}
+			slog.LogAttrs(c.Request().Context(), level, "request", attrs...)
+			return nil
+		}
+	}
+}

@@ -1,0 +1,209 @@
+package mailer
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"posthaste"
+	"posthaste/internal/address"
+	"posthaste/internal/token"
+	"posthaste/mailer/message"
+	"posthaste/mailer/relay"
+	"posthaste/templates"
+)
+
+// Sender is who sends, the same for every campaign.
+type Sender struct {
+	Name          string // legal name, in the footer
+	PostalAddress string // valid postal address, in the footer (CAN-SPAM, CASL)
+	PublicURL     string // base of all links, without a slash at the end
+	BounceDomain  string // domain of envelope senders
+	ListDomain    string // domain of List-Id labels, one that the sender controls
+}
+
+// Composer makes messages of campaigns. It is safe for concurrent use and keeps
+// the last compiled mailings.
+type Composer struct {
+	content Content
+	keys    *token.Keys
+	sender  Sender
+
+	mu     sync.Mutex
+	recent map[int64]*Mailing // by campaign; at most keepMailings
+}
+
+// keepMailings bounds the compiled mailings that a worker keeps.
+const keepMailings = 16
+
+// NewComposer makes a Composer.
+func NewComposer(content Content, keys *token.Keys, sender Sender) *Composer {
+	return &Composer{content: content, keys: keys, sender: sender, recent: map[int64]*Mailing{}}
+}
+
+// Mailing is one campaign's content, compiled. It is safe for concurrent use.
+type Mailing struct {
+	campaign   posthaste.Campaign
+	topic      posthaste.Topic
+	mail       *templates.Mail
+	from       address.Mailbox
+	replyTo    address.Mailbox
+	listID     string
+	feedbackID string
+	composer   *Composer
+}
+
+// Letter is one message, ready to be handed over.
+type Letter struct {
+	Envelope relay.Envelope
+	Subject  string
+	Message  []byte // RFC 5322, CRLF line ends
+}
+
+// Mailing gives the compiled mailing of a campaign that is frozen or being sent
+// in tests, from memory if its version is known.
+func (c *Composer) Mailing(ctx context.Context, campaignID int64) (*Mailing, error) {
+	c.mu.Lock()
+	known := c.recent[campaignID]
+	c.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	campaign, err := c.content.FindCampaign(ctx, campaignID)
+	if err != nil {
+		return nil, err
+	}
+	m, err := c.Compile(ctx, campaign)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if campaign.State == posthaste.Draft || campaign.State == posthaste.Scheduled {
+		return m, nil // it may still change
+	}
+	for id := range c.recent {
+		if len(c.recent) < keepMailings {
+			break
+		}
+		delete(c.recent, id)
+	}
+	c.recent[campaignID] = m
+	return m, nil
+}
+
+// Forget drops a compiled mailing, since its campaign changed.
+func (c *Composer) Forget(campaignID int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.recent, campaignID)
+}
+
+// Compile checks and compiles a campaign's content. What is wrong with it is an
+// Invalid error that names each field, and line and column within it.
+func (c *Composer) Compile(ctx context.Context, campaign posthaste.Campaign) (*Mailing, error) {
+	topic, err := c.content.FindTopicByID(ctx, campaign.TopicID)
+	if err != nil {
+		return nil, err
+	}
+	attributes, err := c.content.ListAttributes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var faults []posthaste.Field
+	mail, err := templates.Compile(templates.Source{Subject: campaign.Subject, Preheader: campaign.Preheader,
+		Body: campaign.Body, Format: campaign.Format, Layout: campaign.Layout}, attributes)
+	if err != nil && posthaste.FieldsOf(err) == nil {
+		return nil, err
+	}
+	faults = append(faults, posthaste.FieldsOf(err)...)
+	from, err := address.ParseMailbox(campaign.From)
+	faults = append(faults, rename(err, "from")...)
+	var replyTo address.Mailbox
+	if campaign.ReplyTo != "" {
+		replyTo, err = address.ParseMailbox(campaign.ReplyTo)
+		faults = append(faults, rename(err, "reply_to")...)
+	}
+	if err := posthaste.RefuseAll(faults); err != nil {
+		return nil, err
+	}
+	return &Mailing{
+		campaign: campaign, topic: topic, mail: mail, from: from, replyTo: replyTo, composer: c,
+		listID:     topic.Key + "." + c.sender.ListDomain,
+		feedbackID: fmt.Sprintf("%d:%s:mailing:%s", campaign.ID, topic.Key, feedbackSender(c.sender.ListDomain)),
+	}, nil
+}
+
+// feedbackSender is the sender's part of Feedback-ID: 5 to 15 characters, the same for all mail.
+func feedbackSender(domain string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, domain)
+	return (name + "posthaste")[:min(max(len(name), 5), 15)]
+}
+
+func rename(err error, field string) []posthaste.Field {
+	fields := posthaste.FieldsOf(err)
+	for i := range fields {
+		fields[i].Name = field
+	}
+	return fields
+}
+
+// Links gives the destinations that click beacons may stand for.
+func (m *Mailing) Links() []string { return m.mail.Links() }
+
+// Render fills in one recipient. Consent decides here for the first time:
+// without it there is no pixel, and links are direct.
+func (m *Mailing) Render(into *templates.Rendered, mail posthaste.Mail) error {
+	c, keys := m.composer, m.composer.keys
+	claims := token.Claims{RecipientID: mail.Recipient.ID, TopicID: m.topic.ID, CampaignID: m.campaign.ID, Number: mail.Number}
+	values := templates.Values{
+		Recipient: mail.Recipient, Topic: m.topic.Name, Campaign: m.campaign.Name,
+		SenderName: c.sender.Name, PostalAddress: c.sender.PostalAddress,
+		Unsubscribe: m.unsubscribe(claims),
+		Preferences: c.sender.PublicURL + "/p/" + keys.Seal(token.Preferences, token.Claims{RecipientID: mail.Recipient.ID}),
+	}
+	if mail.Opens && m.campaign.Tracking.Opens == posthaste.TrackIndividual {
+		values.Pixel = c.sender.PublicURL + "/o/" + keys.Seal(token.OpenBeacon, claims)
+	}
+	if mail.Clicks && m.campaign.Tracking.Clicks == posthaste.TrackIndividual {
+		values.Link = func(n int) string {
+			link := claims
+			link.Link = n + 1
+			return c.sender.PublicURL + "/c/" + keys.Seal(token.ClickLink, link)
+		}
+	}
+	return m.mail.Render(into, &values)
+}
+
+func (m *Mailing) unsubscribe(claims token.Claims) string {
+	return m.composer.sender.PublicURL + "/u/" + m.composer.keys.Seal(token.Unsubscribe, claims)
+}
+
+// Compose makes the message of one delivery: the same bytes at every attempt
+// but for the date of the first one, which is given. rendered is scratch space.
+func (m *Mailing) Compose(rendered *templates.Rendered, mail posthaste.Mail, date time.Time) (Letter, error) {
+	if err := m.Render(rendered, mail); err != nil {
+		return Letter{}, err
+	}
+	to, err := address.Parse(mail.Recipient.Email)
+	if err != nil {
+		return Letter{}, err
+	}
+	keys := m.composer.keys
+	bytes, err := message.Build(message.Mailing{
+		From: m.from, ReplyTo: m.replyTo, To: address.Mailbox{Name: mail.Recipient.Name, Address: to},
+		Subject: rendered.Subject, HTML: rendered.HTML, Text: rendered.Text, Date: date,
+		MessageID: keys.MessageID(m.campaign.ID, mail.Number) + "@" + m.from.Domain,
+		ListID:    m.listID, ListName: m.topic.Name, FeedbackID: m.feedbackID,
+		Unsubscribe: m.unsubscribe(token.Claims{RecipientID: mail.Recipient.ID, TopicID: m.topic.ID, CampaignID: m.campaign.ID, Number: mail.Number}),
+	})
+	envelope := relay.Envelope{From: "b+" + keys.EnvelopeTag(m.campaign.ID, mail.Number) + "@" + m.composer.sender.BounceDomain, To: to.String()}
+	return Letter{Envelope: envelope, Subject: rendered.Subject, Message: bytes}, err
+}

@@ -1,0 +1,33 @@
+// Package mailer turns campaigns into deliveries and hands them to the next
+// hop. The scheduler freezes audiences and queues chunks; workers take chunks,
+// claim small windows of them, render, look once more for opt-outs, send, and
+// record what came of it.
+//
+// SQL holds the truth. A queue message only says that a chunk may be worth a
+// look, so a message that is lost, repeated or late changes nothing:
+//
+//	scheduled ─► Freeze ─► QueueReady ─► bus ─► TakeChunk ─► Claim ─► send ─► Record ─► Release
+//	                          ▲                    └── a window at a time ──┘             │
+//	                          └──────────── retries due, chunks of lost workers ──────────┘
+//
+// The package knows no SQL and no NATS: store.go says what it needs of them.
+// SMTP itself is in the packages below this one.
+package mailer
+
+import "time"
+
+const (
+	// window is the most deliveries that one connection has claimed at a time,
+	// and so the most that become uncertain for it when its worker is lost.
+	window = 32
+	// recordEvery bounds how long an outcome waits to be recorded.
+	recordEvery = time.Second
+	// beatEvery is how often a worker says that it lives; after silence without
+	// one it is taken for lost.
+	beatEvery = 3 * time.Second
+	silence   = 15 * time.Second
+	// mailingLife is how long a mailing is tried, from the freeze or the last resume.
+	mailingLife = 72 * time.Hour
+	// idleLimit is after how long without work a connection is closed.
+	idleLimit = 30 * time.Second
+)

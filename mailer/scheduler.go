@@ -1,0 +1,113 @@
+package mailer
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"posthaste"
+)
+
+const (
+	// tick is how often the scheduler looks for what is due.
+	tick = 500 * time.Millisecond
+	// sweepEvery is how often it looks for lost workers.
+	sweepEvery = 2 * time.Second
+	// queueBatch is the most chunks that are published at once.
+	queueBatch = 500
+)
+
+// Scheduler freezes what is due, queues what is ready, takes the chunks of lost
+// workers, and ends what is done. One process runs it at a time; two would do
+// no harm, since each step is a transaction that checks the state it starts from.
+type Scheduler struct {
+	schedule  Schedule
+	publisher Publisher
+}
+
+// NewScheduler makes a Scheduler.
+func NewScheduler(schedule Schedule, publisher Publisher) *Scheduler {
+	return &Scheduler{schedule, publisher}
+}
+
+// Run works until ctx ends. A step that fails is logged and tried again at the next tick.
+func (s *Scheduler) Run(ctx context.Context) {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var swept time.Time
+	for {
+		now := time.Now()
+		s.step(ctx, "freeze campaigns", s.freeze)
+		s.step(ctx, "queue chunks", s.queue)
+		if now.Sub(swept) >= sweepEvery {
+			s.step(ctx, "release lost chunks", s.releaseLost)
+			swept = now
+		}
+		s.step(ctx, "finish campaigns", s.finish)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Scheduler) step(ctx context.Context, what string, do func(context.Context) error) {
+	if err := do(ctx); err != nil && ctx.Err() == nil {
+		slog.Error("scheduler step failed", "operation", what, "error", err)
+	}
+}
+
+func (s *Scheduler) freeze(ctx context.Context) error {
+	due, err := s.schedule.ListDueCampaigns(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, id := range due {
+		campaign, err := s.schedule.Freeze(ctx, id)
+		if err != nil {
+			return err
+		}
+		slog.Info("campaign frozen", "campaign", id, "audience", campaign.Audience)
+		if err := s.publisher.AnnounceState(ctx, id, posthaste.Sending); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Scheduler) queue(ctx context.Context) error {
+	for {
+		now := time.Now()
+		chunks, err := s.schedule.QueueReady(ctx, now, queueBatch)
+		if err != nil || len(chunks) == 0 {
+			return err
+		}
+		// Marked first, a crash in between would lose them; published first, it repeats them.
+		if err := s.publisher.PublishChunks(ctx, chunks); err != nil {
+			return err
+		}
+		if err := s.schedule.MarkPublished(ctx, chunks, now); err != nil {
+			return err
+		}
+		if len(chunks) < queueBatch {
+			return nil
+		}
+	}
+}
+
+func (s *Scheduler) releaseLost(ctx context.Context) error {
+	uncertain, err := s.schedule.ReleaseLost(ctx, silence)
+	if uncertain > 0 {
+		slog.Warn("a worker was lost; deliveries are uncertain", "count", uncertain)
+	}
+	return err
+}
+
+func (s *Scheduler) finish(ctx context.Context) error {
+	sent, err := s.schedule.Finish(ctx)
+	for _, id := range sent {
+		slog.Info("campaign sent", "campaign", id)
+	}
+	return err
+}

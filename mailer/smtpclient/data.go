@@ -1,0 +1,63 @@
+package smtpclient
+
+import (
+	"bufio"
+	"bytes"
+)
+
+// dataBlock is how much of a message is written under one deadline.
+const dataBlock = 64 << 10
+
+// writeData writes a message in its form for the wire, up to but not with the
+// final dot: every line ends with CRLF, a line that begins with a dot gets one
+// more (RFC 5321 section 4.5.2), the last line is ended. It calls progress
+// before every block.
+func writeData(w *bufio.Writer, message []byte, progress func()) error {
+	progress()
+	message = canonical(message)
+	for written := 0; len(message) > 0; {
+		end := bytes.IndexByte(message, '\n') + 1
+		line := message[:end]
+		message = message[end:]
+		if line[0] == '.' {
+			if err := w.WriteByte('.'); err != nil {
+				return err
+			}
+		}
+		if _, err := w.Write(line); err != nil {
+			return err
+		}
+		if written += len(line); written >= dataBlock {
+			progress()
+			written = 0
+		}
+	}
+	return nil
+}
+
+// canonical gives the message with CRLF at the end of every line, the last one
+// too. A lone CR or LF becomes CRLF: a next hop might take it for a line end,
+// and what follows for another message (RFC 5321 section 2.3.8).
+func canonical(message []byte) []byte {
+	pairs := bytes.Count(message, []byte("\r\n"))
+	if pairs == bytes.Count(message, []byte("\r")) && pairs == bytes.Count(message, []byte("\n")) {
+		if len(message) == 0 || bytes.HasSuffix(message, []byte("\r\n")) {
+			return message
+		}
+		return append(message[:len(message):len(message)], "\r\n"...)
+	}
+	out := make([]byte, 0, len(message)+len(message)/16+2)
+	for i, c := range message {
+		switch {
+		case c == '\n' && i > 0 && message[i-1] == '\r': // its CR has written both
+		case c == '\r', c == '\n':
+			out = append(out, "\r\n"...)
+		default:
+			out = append(out, c)
+		}
+	}
+	if !bytes.HasSuffix(out, []byte("\r\n")) {
+		out = append(out, "\r\n"...)
+	}
+	return out
+}

@@ -1,0 +1,67 @@
+package mailer
+
+import (
+	"context"
+	"time"
+
+	"posthaste"
+)
+
+// Content gives what campaigns are composed of.
+type Content interface {
+	FindCampaign(ctx context.Context, id int64) (posthaste.Campaign, error)
+	FindTopicByID(ctx context.Context, id int64) (posthaste.Topic, error)
+	ListAttributes(ctx context.Context) ([]string, error)
+	FindMail(ctx context.Context, topicID, recipientID int64) (posthaste.Mail, error)
+}
+
+// Ledger is what a worker reads and writes. Its methods say in internal/store
+// what each guarantees.
+type Ledger interface {
+	TakeChunk(ctx context.Context, c posthaste.Chunk, worker string) (bool, error)
+	Claim(ctx context.Context, c posthaste.Chunk, worker string, size int) ([]posthaste.Mail, error)
+	Record(ctx context.Context, c posthaste.Chunk, outcomes []posthaste.Outcome) error
+	Release(ctx context.Context, c posthaste.Chunk, worker string) error
+	Beat(ctx context.Context, worker string) error
+	Leave(ctx context.Context, worker string) error
+}
+
+// Schedule is what the scheduler reads and writes.
+type Schedule interface {
+	ListDueCampaigns(ctx context.Context, now time.Time) ([]int64, error)
+	Freeze(ctx context.Context, campaignID int64) (posthaste.Campaign, error)
+	QueueReady(ctx context.Context, now time.Time, limit int) ([]posthaste.Chunk, error)
+	MarkPublished(ctx context.Context, chunks []posthaste.Chunk, now time.Time) error
+	ReleaseLost(ctx context.Context, silence time.Duration) (int64, error)
+	Finish(ctx context.Context) ([]int64, error)
+}
+
+// Queue gives workers their jobs.
+type Queue interface {
+	// Next waits a few seconds for a job; nil without an error means none came.
+	Next(ctx context.Context) (Job, error)
+}
+
+// Job is one queue message.
+type Job interface {
+	Chunk() posthaste.Chunk
+	// KeepAlive keeps the message from being delivered again until stop is called.
+	KeepAlive() (stop func())
+	// Done removes the message, durably.
+	Done(ctx context.Context) error
+	// Return gives the message back to be taken by another.
+	Return() error
+}
+
+// Signals are what a worker hears while it sends.
+type Signals interface {
+	HearOptOuts(worker string, heard func(posthaste.OptOut)) (stop func(), err error)
+	WatchStates(ctx context.Context, heard func(campaignID int64, state posthaste.CampaignState)) error
+	ServeTests(send func(campaignID, recipientID int64) (posthaste.Reply, error)) (stop func(), err error)
+}
+
+// Publisher is where the scheduler queues chunks and announces states.
+type Publisher interface {
+	PublishChunks(ctx context.Context, chunks []posthaste.Chunk) error
+	AnnounceState(ctx context.Context, campaignID int64, state posthaste.CampaignState) error
+}

@@ -1,0 +1,128 @@
+package mailer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"posthaste"
+	"posthaste/mailer/relay"
+	"posthaste/templates"
+)
+
+// Worker sends what is queued over a number of connections of its own.
+type Worker struct {
+	id          string
+	connections int
+	ledger      Ledger
+	queue       Queue
+	signals     Signals
+	composer    *Composer
+	hop         relay.Dialer
+	optOuts     *optOuts
+	halted      sync.Map // campaign id → posthaste.CampaignState that is not Sending
+}
+
+// NewWorker makes a worker. id must be new at every start of a process: a lost
+// worker is known by it. connections is the number of SMTP connections at most.
+func NewWorker(id string, connections int, ledger Ledger, queue Queue, signals Signals, composer *Composer, hop relay.Dialer) *Worker {
+	return &Worker{id: id, connections: connections, ledger: ledger, queue: queue, signals: signals,
+		composer: composer, hop: hop, optOuts: newOptOuts()}
+}
+
+// Run sends until ctx ends; then it starts no more mail, waits for the answers
+// to those under way, records them and gives back what it had claimed.
+func (w *Worker) Run(ctx context.Context) error {
+	stopHearing, err := w.signals.HearOptOuts(w.id, w.optOuts.hear)
+	if err != nil {
+		return err
+	}
+	defer stopHearing()
+	if err := w.signals.WatchStates(ctx, w.hearState); err != nil {
+		return err
+	}
+	stopTests, err := w.signals.ServeTests(func(campaignID, recipientID int64) (posthaste.Reply, error) {
+		return w.sendTest(ctx, campaignID, recipientID)
+	})
+	if err != nil {
+		return err
+	}
+	defer stopTests()
+	if err := w.ledger.Beat(ctx, w.id); err != nil {
+		return err
+	}
+	// The beat goes on until the last connection has given back its chunk.
+	beating, stopBeating := context.WithCancel(context.WithoutCancel(ctx))
+	beats := make(chan struct{})
+	go func() { defer close(beats); w.beat(beating) }()
+
+	var lanes errgroup.Group
+	for range w.connections {
+		l := &lane{worker: w}
+		lanes.Go(func() error { l.run(ctx); return nil })
+	}
+	err = lanes.Wait()
+	stopBeating()
+	<-beats
+	return errors.Join(err, w.ledger.Leave(context.WithoutCancel(ctx), w.id))
+}
+
+func (w *Worker) beat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := w.ledger.Beat(ctx, w.id); err != nil && ctx.Err() == nil {
+				slog.Warn("worker cannot reach the ledger", "worker", w.id, "error", err)
+			}
+		}
+	}
+}
+
+func (w *Worker) hearState(campaignID int64, state posthaste.CampaignState) {
+	w.composer.Forget(campaignID) // a resume gives its retries new time
+	if state == posthaste.Sending {
+		w.halted.Delete(campaignID)
+		return
+	}
+	w.halted.Store(campaignID, state)
+}
+
+func (w *Worker) halts(campaignID int64) bool {
+	_, halted := w.halted.Load(campaignID)
+	return halted
+}
+
+// sendTest sends one mail outside any audience, by the same way as the others.
+func (w *Worker) sendTest(ctx context.Context, campaignID, recipientID int64) (posthaste.Reply, error) {
+	mailing, err := w.composer.Mailing(ctx, campaignID)
+	if err != nil {
+		return posthaste.Reply{}, err
+	}
+	mail, err := w.composer.content.FindMail(ctx, mailing.topic.ID, recipientID)
+	if err != nil {
+		return posthaste.Reply{}, err
+	}
+	end, ok := w.optOuts.begin(recipientID, mailing.topic.ID)
+	if !mail.Allowed || !ok {
+		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Conflict, Message: "the recipient has not consented to the topic, or is suppressed"}
+	}
+	defer end()
+	letter, err := mailing.Compose(&templates.Rendered{}, mail, time.Now())
+	if err != nil {
+		return posthaste.Reply{}, err
+	}
+	connection, err := w.hop.Dial(ctx)
+	if err != nil {
+		return posthaste.Reply{}, err
+	}
+	defer connection.Close()
+	return connection.Send(ctx, letter.Envelope, letter.Message).Reply, nil
+}

@@ -1,0 +1,223 @@
+package language
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"posthaste"
+)
+
+// Append renders the program with the values of lookup and appends the result
+// to dst. On error dst is given back as it was. An error about a value, or
+// about a limit, is a *posthaste.Error that names the field.
+func (p *Program) Append(dst []byte, lookup Lookup) ([]byte, error) {
+	r := rendering{program: p, lookup: lookup, dst: dst, start: len(dst)}
+	r.nodes(p.nodes)
+	if r.err != nil {
+		return dst, r.err
+	}
+	return r.dst, nil
+}
+
+type rendering struct {
+	program *Program
+	lookup  Lookup
+	dst     []byte
+	start   int // of what this render wrote
+	work    int
+	loops   [maxNesting]pass
+	err     error // the first; nothing is written after it
+}
+
+// pass is one round of a loop.
+type pass struct {
+	item    value
+	index   int // from 0
+	of      int
+	started bool
+}
+
+func (r *rendering) nodes(nodes []node) {
+	for i := range nodes {
+		if r.err != nil {
+			return
+		}
+		n := &nodes[i]
+		r.spend(16)
+		switch n.kind {
+		case literalNode:
+			r.dst = append(r.dst, n.text...)
+		case outputNode:
+			r.write(n.out)
+		case ifNode:
+			r.choose(n.branches)
+		case loopNode:
+			r.repeat(n.loop)
+		}
+		if len(r.dst)-r.start > maxOutput {
+			r.refuse(posthaste.TooLarge, fmt.Sprintf("what it renders is over %d bytes", maxOutput))
+		}
+	}
+}
+
+// spend counts work, so that no template and no value can keep a render busy.
+func (r *rendering) spend(bytes int) {
+	r.work += bytes
+	if r.work > maxWork {
+		r.refuse(posthaste.TooLarge, "it takes too much work to render: fewer rounds or filters are needed")
+	}
+}
+
+func (r *rendering) refuse(kind posthaste.Kind, reason string) {
+	if r.err == nil {
+		r.err = &posthaste.Error{Kind: kind, Message: "the template cannot be rendered",
+			Fields: []posthaste.Field{{Name: r.program.name, Reason: reason}}}
+	}
+}
+
+func (r *rendering) write(out *output) {
+	v := r.evaluate(&out.expr)
+	if r.err != nil {
+		return
+	}
+	var scratch [32]byte
+	text := v.str
+	switch v.kind {
+	case textKind:
+	case numberKind:
+		if out.escape != asURL {
+			r.dst = append(r.dst, strconv.AppendFloat(scratch[:0], v.num, 'f', -1, 64)...)
+			return
+		}
+		text = v.text()
+	default:
+		text = v.text()
+	}
+	switch out.escape {
+	case asMarkup:
+		r.dst = appendMarkup(r.dst, text)
+	case asURL:
+		r.dst = appendURL(r.dst, text)
+	case asURLPart:
+		r.dst = appendURLPart(r.dst, text)
+	case asText:
+		r.dst = appendText(r.dst, text)
+	case asHeader:
+		if strings.ContainsAny(text, "\r\n\x00") {
+			r.refuse(posthaste.Invalid, out.name+" holds a line break or NUL, which cannot stand in a header")
+			return
+		}
+		r.dst = append(r.dst, text...)
+	}
+}
+
+func (r *rendering) choose(branches []branch) {
+	for i := range branches {
+		b := &branches[i]
+		if b.cond == nil || r.holds(b.cond) != b.negate {
+			if r.err == nil {
+				r.nodes(b.body)
+			}
+			return
+		}
+	}
+}
+
+func (r *rendering) holds(c *condition) bool {
+	switch c.op {
+	case and:
+		return r.holds(c.left) && r.holds(c.right)
+	case or:
+		return r.holds(c.left) || r.holds(c.right)
+	}
+	a := r.value(&c.a)
+	if c.op == truth {
+		return !a.empty()
+	}
+	b := r.value(&c.b)
+	r.spend(16 + len(a.str) + len(b.str) + 16*a.length())
+	return compare(c.op, a, b)
+}
+
+func (r *rendering) repeat(l *loop) {
+	list := r.evaluate(&l.list)
+	n := list.length()
+	if list.kind != listKind && !list.empty() {
+		n = 1 // anything else is its own only item
+	}
+	n = min(n, l.limit)
+	if n == 0 {
+		r.nodes(l.otherwise)
+		return
+	}
+	depth := 0
+	for r.loops[depth].started {
+		depth++
+	}
+	for i := range n {
+		item, err := list.at(i)
+		if err != nil && r.err == nil {
+			r.err = err
+		}
+		if r.err != nil {
+			return
+		}
+		r.loops[depth] = pass{item: item, index: i, of: n, started: true}
+		r.nodes(l.body)
+	}
+	r.loops[depth] = pass{}
+}
+
+func (r *rendering) evaluate(e *expression) value {
+	v := r.value(&e.first)
+	for i := range e.filters {
+		if r.err != nil {
+			return value{}
+		}
+		f := &e.filters[i]
+		a, b := value{}, value{}
+		if f.n > 0 {
+			a = r.value(&f.args[0])
+		}
+		if f.n > 1 {
+			b = r.value(&f.args[1])
+		}
+		before := v.length() + len(v.str)
+		var ok bool
+		if v, ok = f.apply(v, a, b); !ok {
+			r.refuse(posthaste.TooLarge, fmt.Sprintf("a value is over %d bytes", maxOutput))
+			return value{}
+		}
+		r.spend(16 + before + len(v.str) + 16*v.length())
+	}
+	return v
+}
+
+func (r *rendering) value(o *operand) value {
+	var v value
+	var err error
+	switch o.kind {
+	case fixedOperand:
+		return o.fixed
+	case pathOperand:
+		if data, ok := r.lookup(o.path); ok {
+			v, err = valueOf(data)
+		}
+	case itemOperand:
+		v, err = r.loops[o.depth].item.under(o.path)
+	case loopOperand:
+		p := &r.loops[o.depth]
+		switch o.path[0] {
+		case "first":
+			return boolValue(p.index == 0)
+		case "last":
+			return boolValue(p.index == p.of-1)
+		}
+		return numberValue(float64(p.index + 1))
+	}
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return v
+}

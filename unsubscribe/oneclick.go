@@ -1,0 +1,105 @@
+package unsubscribe
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+
+	"github.com/labstack/echo/v4"
+
+	"posthaste"
+	"posthaste/internal/token"
+	"posthaste/internal/web"
+	"posthaste/templates/pages"
+)
+
+// formLimit is the most bytes of a form that is read: a one-click body has 26,
+// in multipart form a few hundred.
+const formLimit = 4 << 10
+
+// The two fields that a POST to an unsubscribe link may bear.
+const (
+	oneClickField, oneClickValue = "List-Unsubscribe", "One-Click" // RFC 8058 §3.1
+	confirmField, confirmValue   = "confirm", "yes"                // the page's own button
+)
+
+// showUnsubscribe shows a button and changes nothing: scanners follow links.
+func (s *Service) showUnsubscribe(c echo.Context) error {
+	claims, err := s.keys.Open(token.Unsubscribe, c.Param("token"))
+	if err != nil {
+		return err
+	}
+	return s.writeUnsubscribe(c, claims, false)
+}
+
+// unsubscribe carries out both the mailbox provider's one-click POST and the
+// page's button. It never redirects (RFC 8058 §3.2) and reads nothing but the
+// token and the one field.
+func (s *Service) unsubscribe(c echo.Context) error {
+	claims, err := s.keys.Open(token.Unsubscribe, c.Param("token"))
+	if err != nil {
+		return err
+	}
+	form, err := readForm(c)
+	if err != nil {
+		return err
+	}
+	channel := posthaste.ByOneClick
+	switch {
+	case form.Get(oneClickField) == oneClickValue:
+	case form.Get(confirmField) == confirmValue:
+		channel = posthaste.ByPage
+	default:
+		return s.writeUnsubscribe(c, claims, false)
+	}
+	err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: claims.TopicID,
+		Channel: channel, Network: web.NetworkOf(c)})
+	if err != nil {
+		return err
+	}
+	return s.writeUnsubscribe(c, claims, true)
+}
+
+func (s *Service) writeUnsubscribe(c echo.Context, claims token.Claims, done bool) error {
+	topic, err := s.store.FindTopicByID(c.Request().Context(), claims.TopicID)
+	if err != nil && !errors.Is(err, posthaste.NotFound) && !done {
+		return err
+	} // once it is done, a name that cannot be read must not make it look undone
+	web.SetPageHeaders(c)
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
+	c.Response().WriteHeader(http.StatusOK)
+	return pages.WriteUnsubscribe(c.Response(), pages.Unsubscribe{Topic: topic.Name, Sender: s.sender, Done: done, Action: "/u/" + c.Param("token")})
+}
+
+// readForm reads a form of either encoding (RFC 8058 §3.1 prefers multipart;
+// providers send urlencoded), with whatever charset parameter.
+func readForm(c echo.Context) (url.Values, error) {
+	r := c.Request()
+	body, err := io.ReadAll(io.LimitReader(r.Body, formLimit+1))
+	if err != nil {
+		return nil, &posthaste.Error{Kind: posthaste.Invalid, Message: "the form could not be read", Err: err}
+	}
+	if len(body) > formLimit {
+		return nil, &posthaste.Error{Kind: posthaste.TooLarge, Message: "the form is too large"}
+	}
+	kind, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
+	if err != nil {
+		return url.Values{}, nil // no form: it asks for nothing
+	}
+	switch kind {
+	case echo.MIMEApplicationForm:
+		if form, err := url.ParseQuery(string(body)); err == nil {
+			return form, nil
+		}
+	case echo.MIMEMultipartForm:
+		form, err := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(formLimit)
+		if err == nil {
+			return form.Value, nil
+		}
+	}
+	return url.Values{}, nil
+}

@@ -1,0 +1,144 @@
+package unsubscribe
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"posthaste"
+	"posthaste/internal/token"
+	"posthaste/internal/web"
+	"posthaste/templates/pages"
+)
+
+// The wordings that stand beside the boxes, and so in the ledger.
+const (
+	opensLabel  = "Let the sender see that I opened a mail"
+	clicksLabel = "Let the sender see which links I follow"
+	source      = "preference centre"
+)
+
+func (s *Service) showPreferences(c echo.Context) error {
+	claims, err := s.keys.Open(token.Preferences, c.Param("token"))
+	if err != nil {
+		return err
+	}
+	return s.writePreferences(c, claims.RecipientID, false)
+}
+
+// changePreferences carries out either button of the page: save, or stop all.
+func (s *Service) changePreferences(c echo.Context) error {
+	claims, err := s.keys.Open(token.Preferences, c.Param("token"))
+	if err != nil {
+		return err
+	}
+	form, err := readForm(c)
+	if err != nil {
+		return err
+	}
+	switch {
+	case form.Get("stop") == "all":
+		err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: posthaste.AllTopics,
+			Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)})
+	case form.Has("save"):
+		err = s.save(c, claims.RecipientID, form)
+	default:
+		return s.writePreferences(c, claims.RecipientID, false)
+	}
+	if err != nil {
+		return err
+	}
+	return s.writePreferences(c, claims.RecipientID, true)
+}
+
+// save carries out the difference between what holds and what was ticked.
+// Withdrawals come first: they need no more than a commit to take effect.
+func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error {
+	ctx := c.Request().Context()
+	now, err := s.store.FindPreferences(ctx, recipientID)
+	if err != nil {
+		return err
+	}
+	topics, err := s.store.ListTopics(ctx)
+	if err != nil {
+		return err
+	}
+	decide := func(p posthaste.Purpose, topicID int64, given bool, wording string) posthaste.Consent {
+		decision := posthaste.Withdrawn
+		if given {
+			decision = posthaste.Given
+		}
+		return posthaste.Consent{RecipientID: recipientID, Purpose: p, TopicID: topicID, Decision: decision,
+			Channel: posthaste.ByPreferences, Source: source, Wording: wording, Network: web.NetworkOf(c)}
+	}
+	var entries []posthaste.Consent
+	chosen := false
+	for _, topic := range topics {
+		ticked, had := form.Has(topicField(topic.ID)), slices.Contains(now.Topics, topic.ID)
+		chosen = chosen || ticked
+		if had && !ticked {
+			out := posthaste.OptOut{RecipientID: recipientID, TopicID: topic.ID, Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)}
+			if err := s.Stop(ctx, out); err != nil {
+				return err
+			}
+		}
+		if ticked && !had {
+			entries = append(entries, decide(posthaste.ForTopic, topic.ID, true, topic.Name))
+		}
+	}
+	if ticked := form.Has("opens"); ticked != now.Opens {
+		entries = append(entries, decide(posthaste.ForOpens, 0, ticked, opensLabel))
+	}
+	if ticked := form.Has("clicks"); ticked != now.Clicks {
+		entries = append(entries, decide(posthaste.ForClicks, 0, ticked, clicksLabel))
+	}
+	if err := s.store.RecordConsents(ctx, entries); err != nil {
+		return err
+	}
+	if now.StopAll && chosen {
+		return s.store.LiftStopAll(ctx, recipientID)
+	}
+	return nil
+}
+
+func (s *Service) writePreferences(c echo.Context, recipientID int64, saved bool) error {
+	ctx := c.Request().Context()
+	now, err := s.store.FindPreferences(ctx, recipientID)
+	if err != nil {
+		return err
+	}
+	topics, err := s.store.ListTopics(ctx)
+	if err != nil {
+		return err
+	}
+	page := pages.Preferences{Lang: now.Recipient.Locale, Sender: s.sender, MaskedAddress: mask(now.Recipient.Email),
+		Action: "/p/" + c.Param("token"), StopAll: now.StopAll, Saved: saved,
+		Measurement: []pages.Choice{
+			{Name: "opens", Label: opensLabel, Checked: now.Opens},
+			{Name: "clicks", Label: clicksLabel, Checked: now.Clicks},
+		}}
+	for _, topic := range topics {
+		page.Topics = append(page.Topics, pages.Choice{Name: topicField(topic.ID), Label: topic.Name, Checked: slices.Contains(now.Topics, topic.ID)})
+	}
+	web.SetPageHeaders(c)
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
+	c.Response().WriteHeader(http.StatusOK)
+	return pages.WritePreferences(c.Response(), page)
+}
+
+func topicField(id int64) string { return "topic-" + strconv.FormatInt(id, 10) }
+
+// mask shows enough of an address for its owner to know it.
+func mask(email string) string {
+	at := strings.LastIndexByte(email, '@')
+	if at < 1 {
+		return ""
+	}
+	_, size := utf8.DecodeRuneInString(email)
+	return email[:size] + "…" + email[at:]
+}

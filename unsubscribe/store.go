@@ -1,0 +1,23 @@
+package unsubscribe
+
+import (
+	"context"
+
+	"posthaste"
+)
+
+// Store is what the package needs of the database. Its methods say in
+// internal/store what each guarantees.
+type Store interface {
+	OptOut(ctx context.Context, o posthaste.OptOut) (workers []string, err error)
+	LiftStopAll(ctx context.Context, recipientID int64) error
+	RecordConsents(ctx context.Context, entries []posthaste.Consent) error
+	FindPreferences(ctx context.Context, recipientID int64) (posthaste.Preferences, error)
+	ListTopics(ctx context.Context) ([]posthaste.Topic, error)
+	FindTopicByID(ctx context.Context, id int64) (posthaste.Topic, error)
+}
+
+// Workers tells a worker of an opt-out and waits until it has understood.
+type Workers interface {
+	TellOptOut(ctx context.Context, worker string, o posthaste.OptOut) error
+}

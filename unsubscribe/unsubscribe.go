@@ -1,0 +1,57 @@
+// Package unsubscribe carries out what recipients decide: one-click
+// unsubscribing (RFC 8058), the page behind the same link, and the preference
+// centre. An answer of 200 means that the decision is committed and that no
+// mail against it starts any more; when that cannot be promised the answer is
+// 503 and a repetition is harmless.
+//
+// It needs no cookie, no login and no script, and tells nobody whether an
+// address is known. It sends no mail and decides nothing by itself.
+package unsubscribe
+
+import (
+	"context"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
+
+	"posthaste"
+	"posthaste/internal/token"
+)
+
+// Service answers recipients. It is safe for concurrent use.
+type Service struct {
+	store   Store
+	workers Workers
+	keys    *token.Keys
+	sender  string // the legal name, on pages
+}
+
+// New makes the service.
+func New(store Store, workers Workers, keys *token.Keys, sender string) *Service {
+	return &Service{store, workers, keys, sender}
+}
+
+// Register adds the routes.
+func (s *Service) Register(e *echo.Echo) {
+	e.GET("/u/:token", s.showUnsubscribe)
+	e.HEAD("/u/:token", s.showUnsubscribe)
+	e.POST("/u/:token", s.unsubscribe)
+	e.GET("/p/:token", s.showPreferences)
+	e.HEAD("/p/:token", s.showPreferences)
+	e.POST("/p/:token", s.changePreferences)
+}
+
+// Stop commits an opt-out and returns once no mail against it can start. It is
+// the one way for every channel. Unavailable when a worker that may be sending
+// to the recipient does not confirm; the opt-out is committed even then.
+func (s *Service) Stop(ctx context.Context, o posthaste.OptOut) error {
+	workers, err := s.store.OptOut(ctx, o)
+	if err != nil {
+		return err
+	}
+	telling, ctx := errgroup.WithContext(ctx)
+	for _, worker := range workers {
+		telling.Go(func() error { return s.workers.TellOptOut(ctx, worker, o) })
+	}
+	return telling.Wait()
+}
