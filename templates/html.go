@@ -1,6 +1,8 @@
 package templates
 
 import (
+	"strings"
+
 	"posthaste/templates/language"
 )
 
@@ -23,7 +25,7 @@ func (c *compiler) html() []mapped {
 	list := located(program, at)
 	for _, p := range list {
 		if p.piece.Kind == language.Control && p.piece.Place == language.Markup && len(c.faults) == 0 {
-			c.refuseAt(p.from, "a tag of the template cannot stand here: put it between elements or inside the quotes of a value")
+			c.refuseIn(p.from, "a tag of the template cannot stand here: put it between elements or inside the quotes of a value")
 		}
 	}
 	return list
@@ -34,17 +36,17 @@ func (c *compiler) html() []mapped {
 func (c *compiler) words(p *language.Program, at func(int) place) (string, func(int) place) {
 	type step struct{ here, there int }
 	var steps []step
-	text := ""
+	var text strings.Builder
 	for _, piece := range p.Pieces() {
-		steps = append(steps, step{len(text), piece.Offset})
+		steps = append(steps, step{text.Len(), piece.Offset})
 		switch piece.Kind {
 		case language.Literal:
-			text += piece.Text
+			text.WriteString(piece.Text)
 		case language.Output, language.Control:
-			text += c.marks.add(piece, at(piece.Offset))
+			text.WriteString(c.marks.add(piece, at(piece.Offset)))
 		}
 	}
-	return text, func(offset int) place {
+	return text.String(), func(offset int) place {
 		there := 0
 		for i, s := range steps {
 			if s.here > offset {

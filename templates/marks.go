@@ -195,3 +195,17 @@ func inSource(field, source string) func(offset int) place {
 		return place{field, line, column}
 	}
 }
+
+// depth is how many more tags text opens than it closes.
+func (m *marks) depth(text string) int {
+	depth := 0
+	for _, f := range m.controls(text) {
+		switch {
+		case f.word == "if" || f.word == "unless" || f.word == "for":
+			depth++
+		case strings.HasPrefix(f.word, "end"):
+			depth--
+		}
+	}
+	return depth
+}

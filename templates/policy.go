@@ -1,6 +1,7 @@
 package templates
 
 import (
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -36,25 +37,37 @@ func (c *compiler) check(markup string, at func(offset int) place) {
 		switch kind {
 		case html.TextToken:
 			if style {
-				c.checkStyle(string(z.Text()), at(from))
+				c.checkStyle(string(z.Text()), spot{at, from})
 			}
 		case html.DoctypeToken:
-			c.refuseAt(at(from), "the body is a whole document: leave out <!doctype>, <html>, <head> and <body>, the layout brings them")
+			c.refuseAt(spot{at, from}, "the body is a whole document: leave out <!doctype>, <html>, <head> and <body>, the layout brings them")
 		case html.StartTagToken, html.SelfClosingTagToken:
 			token := z.Token()
 			style = token.Data == "style"
-			c.checkElement(token, at(from))
+			c.checkElement(token, spot{at, from})
 		case html.EndTagToken:
 			style = false
 		}
 	}
 }
 
-func (c *compiler) refuseAt(at place, format string, args ...any) {
-	c.refuse(at.field, at.String()+": "+format, args...)
+// spot is a place that is worked out only if it is needed.
+type spot struct {
+	at     func(offset int) place
+	offset int
 }
 
-func (c *compiler) checkElement(token html.Token, at place) {
+func (c *compiler) refuseAt(at spot, format string, args ...any) {
+	if len(c.faults) < maxFaults {
+		c.refuseIn(at.at(at.offset), format, args...)
+	}
+}
+
+func (c *compiler) refuseIn(at place, format string, args ...any) {
+	c.refuse(at.field, "%s", at.String()+": "+fmt.Sprintf(format, args...))
+}
+
+func (c *compiler) checkElement(token html.Token, at spot) {
 	why, bad := refused[token.Data]
 	switch {
 	case whole[token.Data]:
@@ -91,7 +104,7 @@ func (c *compiler) checkElement(token html.Token, at place) {
 	}
 }
 
-func (c *compiler) checkStyle(css string, at place) {
+func (c *compiler) checkStyle(css string, at spot) {
 	css = strings.ToLower(css)
 	switch {
 	case strings.Contains(css, "@import"):
@@ -104,7 +117,7 @@ func (c *compiler) checkStyle(css string, at place) {
 }
 
 // checkLink refuses a link that goes anywhere but to the web, mail or telephone.
-func (c *compiler) checkLink(link string, at place) {
+func (c *compiler) checkLink(link string, at spot) {
 	link = strings.Trim(link, " \t\r\n\f")
 	if strings.HasPrefix(link, "#") || strings.HasPrefix(link, c.marks.prefix) {
 		return
@@ -127,7 +140,7 @@ func (c *compiler) checkLink(link string, at place) {
 }
 
 // checkImage refuses a picture that a mail client would not fetch.
-func (c *compiler) checkImage(source string, at place) {
+func (c *compiler) checkImage(source string, at spot) {
 	source = strings.Trim(source, " \t\r\n\f")
 	scheme, rest, _ := strings.Cut(source, ":")
 	scheme = strings.ToLower(scheme)

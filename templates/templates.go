@@ -35,9 +35,10 @@ type Source struct {
 
 // Limits of a mailing, in bytes.
 const (
-	maxLine = 2 << 10   // source of a subject or preheader
-	maxBody = 256 << 10 // source of a body
-	maxHTML = 102_000   // compiled HTML without values: Gmail clips what is longer, and hides the opt-out link
+	maxLine   = 2 << 10   // source of a subject or preheader
+	maxBody   = 256 << 10 // source of a body
+	maxFaults = 20        // reported at once
+	maxHTML   = 102_000   // compiled HTML without values: Gmail clips what is longer, and hides the opt-out link
 )
 
 // Mail is a compiled mailing. It is immutable and safe for concurrent use.

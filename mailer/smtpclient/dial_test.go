@@ -65,7 +65,7 @@ func TestAuthMechanisms(t *testing.T) {
 func TestDialFaults(t *testing.T) {
 	t.Parallel()
 	hurried := patience
-	hurried.Connect = 3 * short
+	hurried.Connect = short
 	auth := testkit.Offer("STARTTLS", "AUTH PLAIN")
 	tests := []struct {
 		name      string

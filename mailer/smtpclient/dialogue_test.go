@@ -45,7 +45,7 @@ func TestEveryPhaseFailsInEveryWay(t *testing.T) {
 			{"bare lines", testkit.Raw("\r\n550-\r\n550-no\r\n550\r\n"), relay.Answer{Reply: posthaste.Reply{Stage: p.stage, Code: 550, Text: "no"}}},
 			{"421 and open", testkit.Say("421 4.3.2 closing"), relay.Answer{Reply: posthaste.Reply{Stage: p.stage, Code: 421, Enhanced: "4.3.2", Text: "closing"}, Lost: true}},
 			{"421 and gone", testkit.SayAndDrop("421 4.3.2 closing"), relay.Answer{Reply: posthaste.Reply{Stage: p.stage, Code: 421, Enhanced: "4.3.2", Text: "closing"}, Lost: true}},
-			{"stall", testkit.Stall(), relay.Answer{Reply: posthaste.Reply{Stage: p.stage, Text: "no answer within 100ms"}, Lost: true, Unknown: afterDot}},
+			{"stall", testkit.Stall(), relay.Answer{Reply: posthaste.Reply{Stage: p.stage, Text: "no answer within 400ms"}, Lost: true, Unknown: afterDot}},
 			{"drop", testkit.Drop(), relay.Answer{Reply: posthaste.Reply{Stage: p.stage, Text: "the next hop closed the connection"}, Lost: true, Unknown: afterDot}},
 			{"out of order", testkit.Say("334 what"), relay.Answer{Reply: posthaste.Reply{Stage: p.stage, Text: "the next hop answered out of order"}, Lost: true, Unknown: afterDot}},
 		}

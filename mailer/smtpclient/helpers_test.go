@@ -14,10 +14,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patient is long enough for a busy machine; short is for peers that stall.
+// patient is long enough for a busy machine; short is for peers that stall,
+// and long enough for the phases before the stall.
 const (
 	patient = 30 * time.Second
-	short   = 100 * time.Millisecond
+	short   = 400 * time.Millisecond
 )
 
 var patience = smtpclient.Timeouts{Connect: patient, Command: patient, Data: patient, Dot: patient}

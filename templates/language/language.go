@@ -66,6 +66,7 @@ const (
 	maxNesting = 4        // loops within loops
 	maxBlocks  = 50       // tags within tags of any kind
 	maxWork    = 16 << 20 // bytes handled by one render, roughly: keeps it under some ten milliseconds
+	maxTags    = 5000     // of one template
 	maxFaults  = 20       // reported at once
 )
 

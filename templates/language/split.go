@@ -58,6 +58,10 @@ func (p *parser) split() []segment {
 			return list
 		}
 		list = append(list, s)
+		if len(list) > 2*maxTags {
+			p.fault(open, "a template has at most %d tags", maxTags)
+			return list
+		}
 		at = open + len(s.Text)
 		if s.Kind == Void && s.word == "raw" {
 			inside, closing, ok := p.until(at, "endraw", open)
