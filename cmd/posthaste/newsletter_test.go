@@ -123,10 +123,10 @@ func TestNewsletterFromFileToInboxAndBack(t *testing.T) {
 			t.Fatalf("preview %+v", preview)
 		}
 		p.call("POST", fmt.Sprintf("/campaigns/%d/test", id), `{"to": "ada@example.com"}`, 200, nil)
-		if test := readMessage(t, sink.Messages()[0].Data); test.header.Get("List-Id") != `"Weekly" <weekly.lists.example.com>` && !strings.Contains(test.header.Get("List-Id"), "<weekly.lists.example.com>") {
+		if test := readMessage(t, sink.Messages()[0].Data); !strings.Contains(test.header.Get("List-Id"), "<weekly.lists.example.com>") {
 			t.Fatalf("test mail has List-Id %q", test.header.Get("List-Id"))
 		}
-		p.call("POST", fmt.Sprintf("/campaigns/%d/test", id), `{"to": "flo@example.com"}`, 503, nil)
+		p.call("POST", fmt.Sprintf("/campaigns/%d/test", id), `{"to": "flo@example.com"}`, 409, nil)
 
 		p.step(id, "schedule")
 		done := p.untilSent(id)
@@ -135,10 +135,11 @@ func TestNewsletterFromFileToInboxAndBack(t *testing.T) {
 		}
 		letters := map[string]inbox{}
 		for _, m := range sink.Messages()[1:] {
-			if _, twice := letters[m.To]; twice {
-				t.Errorf("%s got two", m.To)
+			to := strings.ToLower(m.To) // the local part is sent as the file's last line has it
+			if _, twice := letters[to]; twice {
+				t.Errorf("%s got two", to)
 			}
-			letters[m.To] = readMessage(t, m.Data)
+			letters[to] = readMessage(t, m.Data)
 			if !regexp.MustCompile(`^b\+[a-z2-7]+@bounces\.example\.com$`).MatchString(m.From) {
 				t.Errorf("envelope sender %q", m.From)
 			}

@@ -105,6 +105,7 @@ type testOrder struct {
 
 type testAnswer struct {
 	Reply posthaste.Reply `json:"reply"`
+	Kind  posthaste.Kind  `json:"kind,omitempty"` // of the error, when there was one
 	Error string          `json:"error,omitempty"`
 }
 
@@ -133,7 +134,7 @@ func (b *Bus) RequestTest(ctx context.Context, campaignID, recipientID int64) (p
 		return answer.Reply, err
 	}
 	if answer.Error != "" {
-		return answer.Reply, &posthaste.Error{Kind: posthaste.Unavailable, Message: "the test mail could not be sent: " + answer.Error}
+		return answer.Reply, &posthaste.Error{Kind: answer.Kind, Message: "the test mail was not sent: " + answer.Error}
 	}
 	return answer.Reply, nil
 }
@@ -148,7 +149,10 @@ func (b *Bus) ServeTests(send func(campaignID, recipientID int64) (posthaste.Rep
 		reply, err := send(order.CampaignID, order.RecipientID)
 		answer := testAnswer{Reply: reply}
 		if err != nil {
-			answer.Error = err.Error()
+			answer.Kind, answer.Error = posthaste.Unavailable, err.Error()
+		}
+		if ours, ok := errors.AsType[*posthaste.Error](err); ok {
+			answer.Kind = ours.Kind
 		}
 		return json.Marshal(answer)
 	})
