@@ -123,7 +123,9 @@ func (s *Service) writePreferences(c echo.Context, recipientID int64, saved bool
 			{Name: "clicks", Label: clicksLabel, Checked: now.Clicks},
 		}}
 	for _, topic := range topics {
-		page.Topics = append(page.Topics, pages.Choice{Name: topicField(topic.ID), Label: topic.Name, Checked: slices.Contains(now.Topics, topic.ID)})
+		// After a stop none is ticked: saving another choice must not bring the mail back.
+		checked := !now.StopAll && slices.Contains(now.Topics, topic.ID)
+		page.Topics = append(page.Topics, pages.Choice{Name: topicField(topic.ID), Label: topic.Name, Checked: checked})
 	}
 	web.SetPageHeaders(c)
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)

@@ -46,8 +46,8 @@ func (s *Service) Register(e *echo.Echo) {
 // to the recipient does not confirm; the opt-out is committed even then.
 func (s *Service) Stop(ctx context.Context, o posthaste.OptOut) error {
 	workers, err := s.store.OptOut(ctx, o)
-	if err != nil {
-		return err
+	if err != nil { // whatever it is, the request can be made again
+		return &posthaste.Error{Kind: posthaste.Unavailable, Message: "the opt-out could not be recorded; please try again", Err: err}
 	}
 	telling, ctx := errgroup.WithContext(ctx)
 	for _, worker := range workers {

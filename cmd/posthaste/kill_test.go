@@ -88,7 +88,7 @@ func (p *program) recipientsIn(id int64, state posthaste.DeliveryState) map[stri
 // waitFor asks until it is so.
 func waitFor(tb testing.TB, what string, so func() bool) {
 	tb.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(5 * time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !so() {

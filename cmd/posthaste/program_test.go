@@ -66,6 +66,7 @@ type program struct {
 	public    string
 	stop      func() error // gracefully
 	kill      func()       // -9; only of a process
+	pid       int          // only of a process
 }
 
 // command runs a command to its end and gives what it printed.
@@ -127,7 +128,7 @@ func spawn(tb testing.TB, env []string, args ...string) *program {
 		tb.Fatal(err)
 	}
 	var ended bool
-	p := &program{tb: tb}
+	p := &program{tb: tb, pid: cmd.Process.Pid}
 	p.kill = func() {
 		if !ended {
 			ended = true
@@ -258,7 +259,7 @@ func (p *program) campaign(id int64) campaignAnswer {
 // until asks for the campaign until it is as wanted.
 func (p *program) until(id int64, what string, wanted func(campaignAnswer) bool) campaignAnswer {
 	p.tb.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.Now().Add(5 * time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

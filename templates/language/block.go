@@ -189,9 +189,11 @@ func (p *parser) choice(open *segment) node {
 			return n
 		case tag.word != "else" && tag.word != "elsif" || otherwise:
 			p.fault(tag.Offset, "{%% %s %%} does not belong to the {%% %s %%} before it", tag.word, at.word)
-			return n
+			if tag.word != "else" && tag.word != "elsif" {
+				return n
+			}
 		}
-		otherwise = tag.word == "else"
+		otherwise = otherwise || tag.word == "else"
 	}
 }
 

@@ -160,6 +160,7 @@ func (r *rendering) repeat(l *loop) {
 		if err != nil && r.err == nil {
 			r.err = err
 		}
+		r.spend(16)
 		if r.err != nil {
 			return
 		}

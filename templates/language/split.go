@@ -170,20 +170,18 @@ func firstWord(inner string) string {
 
 // until gives the text from at up to the tag {% word %}, and that tag.
 func (p *parser) until(at int, word string, open int) (string, segment, bool) {
+	const longest = 64 // an end tag with more spaces in it is not one
 	for i := at; ; {
 		j := strings.Index(p.source[i:], "{%")
 		if j < 0 {
 			break
 		}
 		i += j
-		end := strings.Index(p.source[i:], "%}")
-		if end < 0 {
-			break
-		}
-		inner := p.source[i+2 : i+end]
-		if strings.Trim(inner, "- \t\r\n") == word {
+		inside := p.source[i+2 : min(len(p.source), i+longest)]
+		inner, _, closed := strings.Cut(inside, "%}")
+		if closed && strings.Trim(inner, "- \t\r\n") == word {
 			return p.source[at:i], segment{
-				Piece:      Piece{Kind: Void, Text: p.source[i : i+end+2], Offset: i},
+				Piece:      Piece{Kind: Void, Text: p.source[i : i+2+len(inner)+2], Offset: i},
 				word:       word,
 				trimBefore: strings.HasPrefix(inner, "-"),
 				trimAfter:  strings.HasSuffix(inner, "-"),

@@ -1,0 +1,104 @@
+package unsubscribe_test
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"posthaste"
+	"posthaste/internal/bus"
+)
+
+// openBus is a broker with nobody on it.
+func openBus(tb testing.TB) *bus.Bus {
+	tb.Helper()
+	b, err := bus.Open(tb.Context(), "embedded:"+tb.TempDir())
+	must(tb, err)
+	tb.Cleanup(b.Close)
+	return b
+}
+
+func TestAWorkerThatDoesNotConfirmMakesItUnavailable(t *testing.T) {
+	t.Parallel()
+	for name, hear := range map[string]bool{"gone": false, "silent": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := openBus(t)
+			if hear {
+				release := make(chan struct{})
+				stop, err := b.HearOptOuts("w1", func(posthaste.OptOut) { <-release })
+				must(t, err)
+				t.Cleanup(func() { close(release); stop() })
+			}
+			h := openHouse(t, 3, b)
+			h.openWindow("w1")
+			a := h.post(h.oneClickToken(1, 0)).wantStatus(t, http.StatusServiceUnavailable)
+			if strings.Contains(a.body, "You are unsubscribed") {
+				t.Error("the page claims that it is done")
+			}
+			h.wantAllowed(1, 0, false) // it is committed even so
+			h.wantAllowed(0, 0, true)
+		})
+	}
+}
+
+func TestTheAnswerFollowsTheWorkersConfirmation(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	h := openHouse(t, 2, b)
+	h.openWindow("w1")
+	var confirmed, other atomic.Bool
+	stop, err := b.HearOptOuts("w1", func(o posthaste.OptOut) {
+		if o.RecipientID == h.people[1].ID && o.TopicID == h.topics[0].ID && !h.allowed(1, 0) {
+			confirmed.Store(true)
+		}
+	})
+	must(t, err)
+	t.Cleanup(stop)
+	stop, err = b.HearOptOuts("w2", func(posthaste.OptOut) { other.Store(true) })
+	must(t, err)
+	t.Cleanup(stop)
+	h.onAnswer = func(int) {
+		if !confirmed.Load() {
+			t.Error("the answer came before the worker had confirmed a committed opt-out")
+		}
+	}
+	h.post(h.oneClickToken(1, 0)).wantStatus(t, http.StatusOK)
+	if other.Load() {
+		t.Error("a worker without an open window was asked")
+	}
+}
+
+func TestTheBrokerIsNotNeededWhenNothingIsSent(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	h := openHouse(t, 1, b)
+	b.Close()
+	h.post(h.oneClickToken(0, 0)).wantStatus(t, http.StatusOK)
+	h.wantAllowed(0, 0, false)
+}
+
+func TestTheBrokerIsNeededWhileAWindowIsOpen(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	h := openHouse(t, 1, b)
+	h.openWindow("w1")
+	b.Close()
+	h.post(h.oneClickToken(0, 0)).wantStatus(t, http.StatusServiceUnavailable)
+	h.wantAllowed(0, 0, false)
+}
+
+func TestStopSaysThatItIsUnavailable(t *testing.T) {
+	t.Parallel()
+	h := openHouse(t, 1, openBus(t))
+	h.openWindow("w1")
+	for range 2 {
+		h.do(http.MethodPost, "/p/"+h.preferencesToken(0), form, "stop=all").wantStatus(t, http.StatusServiceUnavailable)
+		h.wantAllowed(0, 0, false)
+		if !errors.Is(openBus(t).TellOptOut(t.Context(), "w1", posthaste.OptOut{RecipientID: 1}), posthaste.Unavailable) {
+			t.Error("a worker that is not there confirmed")
+		}
+	}
+}
