@@ -146,13 +146,13 @@ func (c *compiler) header(name, source string) *language.Program {
 
 // checkSubject refuses an empty subject and one that pretends to be an answer.
 func (c *compiler) checkSubject() {
-	subject := strings.ToLower(strings.TrimSpace(c.src.Subject))
+	subject := strings.TrimSpace(c.src.Subject)
 	if subject == "" {
 		c.refuse("subject", "is empty")
 	}
 	for _, prefix := range []string{"re:", "fwd:", "fw:"} {
-		if strings.HasPrefix(subject, prefix) {
-			c.refuse("subject", "line 1, column 1: a mailing is no answer: it cannot begin with %q", c.src.Subject[:len(prefix)])
+		if len(subject) >= len(prefix) && strings.EqualFold(subject[:len(prefix)], prefix) {
+			c.refuse("subject", "line 1, column 1: a mailing is no answer: it cannot begin with %q", subject[:len(prefix)])
 		}
 	}
 }

@@ -22,11 +22,12 @@ func (s *Store) TakeChunk(ctx context.Context, c posthaste.Chunk, worker string)
 	return n > 0, translate("take chunk", err)
 }
 
-// claimWindow moves the window. On PostgreSQL the share lock on the campaign
+// claimWindow moves the window on; Release sets it back to the start. On PostgreSQL the share lock on the campaign
 // makes a claim wait for a pause or cancel that is being committed, and fail after it.
 const claimWindow = `UPDATE chunks SET window_first = w.low, window_last = w.high
 	FROM (SELECT min(number) AS low, max(number) AS high FROM (SELECT number FROM deliveries
-		WHERE campaign_id = ?0 AND number BETWEEN ?1 AND ?2 AND state = 'queued' ORDER BY number LIMIT ?3) AS q) AS w,
+		WHERE campaign_id = ?0 AND number BETWEEN ?1 AND ?2 AND state = 'queued'
+			AND number > (SELECT window_last FROM chunks WHERE campaign_id = ?0 AND first = ?1) ORDER BY number LIMIT ?3) AS q) AS w,
 		(SELECT id FROM campaigns WHERE id = ?0 AND state = 'sending' `
 
 // Claim opens the worker's next window of at most size deliveries of its chunk

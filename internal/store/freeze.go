@@ -48,9 +48,23 @@ func (s *Store) Freeze(ctx context.Context, campaignID int64) (posthaste.Campaig
 		if err := addChunks(ctx, tx, campaignID, audience); err != nil {
 			return err
 		}
+		if err := s.analyze(ctx, tx, "deliveries, chunks"); err != nil {
+			return err
+		}
 		_, err = exec(ctx, tx, "UPDATE campaigns SET audience = ?0, frozen_at = ?1, sending_since = ?1 WHERE id = ?2", audience, now, campaignID)
 		return err
 	})
+}
+
+// analyze renews PostgreSQL's statistics of tables that have just grown by a
+// lot. Autovacuum would do so a minute later, and until then plan a claim of 32
+// rows as a scan of all of them. It reads a sample, however large the table.
+func (s *Store) analyze(ctx context.Context, tx bun.Tx, tables string) error {
+	if s.Single() {
+		return nil
+	}
+	_, err := exec(ctx, tx, "ANALYZE "+tables)
+	return err
 }
 
 func addChunks(ctx context.Context, tx bun.Tx, campaignID, audience int64) error {

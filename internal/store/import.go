@@ -161,6 +161,9 @@ func (s *Store) merge(ctx context.Context, tx bun.Tx, order posthaste.Import, re
 	if err != nil {
 		return err
 	}
+	if err := s.analyze(ctx, tx, "recipients, consent_states"); err != nil {
+		return err
+	}
 	report.Rows, report.Merged, report.Updated, report.Added = staged, merged, updated, added
 	report.Unchanged, report.Suppressed = staged-merged-updated-added, silent
 	return nil
