@@ -77,6 +77,11 @@ func Serve(ctx context.Context, e *echo.Echo, l net.Listener, bodyTimeout, grace
 	return err
 }
 
+// addressHeaders are those in which proxies and content networks pass on a client's address.
+var addressHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded", "Forwarded-For", "X-Original-Forwarded-For", "X-Real-Ip", "X-Client-Ip",
+	"X-Cluster-Client-Ip", "X-Remote-Addr", "X-Envoy-External-Address", "X-Azure-Clientip", "X-Azure-Socketip", "X-Appengine-User-Ip", "True-Client-Ip",
+	"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4", "Fastly-Client-Ip", "Fly-Client-Ip"}
+
 // cutAddress replaces the client's address by its Network and removes every
 // header that may hold the whole one (RFC 7239 and its elders).
 func cutAddress(trusted []netip.Prefix) echo.MiddlewareFunc {
@@ -85,7 +90,7 @@ func cutAddress(trusted []netip.Prefix) echo.MiddlewareFunc {
 			r := c.Request()
 			c.Set(networkKey, posthaste.Cut(clientAddress(r, trusted)))
 			r.RemoteAddr = ""
-			for _, name := range []string{"X-Forwarded-For", "X-Real-Ip", "Forwarded", "Cf-Connecting-Ip", "True-Client-Ip", "X-Client-Ip", "Fastly-Client-Ip"} {
+			for _, name := range addressHeaders {
 				r.Header.Del(name)
 			}
 			return next(c)
@@ -93,7 +98,8 @@ func cutAddress(trusted []netip.Prefix) echo.MiddlewareFunc {
 	}
 }
 
-// clientAddress is the rightmost address that no trusted proxy has.
+// clientAddress is the rightmost address that no trusted proxy has. Past a hop
+// that is no address nothing is known, rather than the proxy's own address.
 func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
@@ -103,13 +109,13 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	hops := strings.FieldsFunc(strings.Join(r.Header.Values("X-Forwarded-For"), ","), func(r rune) bool { return r == ',' || r == ' ' })
 	for i := len(hops) - 1; i >= 0 && isTrusted(addr, trusted); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
+		if withPort, err := netip.ParseAddrPort(hops[i]); err == nil { // as some gateways write it
+			addr = withPort.Addr()
+			continue
 		}
-		addr = hop
+		addr, _ = netip.ParseAddr(strings.Trim(hops[i], "[]")) // the zero one, if it is none
 	}
 	return addr
 }
