@@ -19,10 +19,13 @@ import (
 
 // assemble puts the body into the layout and makes the three programs.
 func (c *compiler) assemble(layout *language.Program) (*Mail, error) {
-	body, err := html.ParseFragment(strings.NewReader(c.marks.protect(c.body)),
-		&html.Node{Type: html.ElementNode, Data: "div", DataAtom: atom.Div})
-	if err != nil {
-		return nil, fmt.Errorf("parse body: %w", err)
+	source := c.marks.protect(c.body)
+	if len(source) > maxHTML+len(c.marks.list)*(len(c.marks.prefix)+len("<!--00000z-->")) {
+		return nil, clipped(len(source)) // long before styles are inlined, which takes time
+	}
+	body, err := html.ParseFragment(strings.NewReader(source), &html.Node{Type: html.ElementNode, Data: "div", DataAtom: atom.Div})
+	if err != nil { // its only cause: more than 512 elements in each other
+		return nil, posthaste.Refuse("body", "its elements or lists stand too deep in each other")
 	}
 	for _, n := range body {
 		c.balance(n)
@@ -253,8 +256,7 @@ func (c *compiler) program(doc *html.Node, links int) (*language.Program, error)
 		return nil, err
 	}
 	if size := program.LiteralSize(); size > maxHTML {
-		return nil, posthaste.Refuse("body", fmt.Sprintf(
-			"its HTML is %d bytes long; over %d Gmail hides the end, with the link to unsubscribe", size, maxHTML))
+		return nil, clipped(size)
 	}
 	for _, name := range []string{"sender.postal_address", "links.unsubscribe"} {
 		if !program.Writes(name) {
@@ -262,4 +264,9 @@ func (c *compiler) program(doc *html.Node, links int) (*language.Program, error)
 		}
 	}
 	return program, nil
+}
+
+func clipped(size int) error {
+	return posthaste.Refuse("body", fmt.Sprintf(
+		"its HTML is %d bytes long; over %d Gmail hides the end, with the link to unsubscribe", size, maxHTML))
 }

@@ -107,6 +107,8 @@ func (c *compiler) checkElement(token html.Token, at spot) {
 func (c *compiler) checkStyle(css string, at spot) {
 	css = strings.ToLower(css)
 	switch {
+	case len(css) > maxStyle:
+		c.refuseAt(at, "the style is %d bytes long; at most %d are possible", len(css), maxStyle)
 	case strings.Contains(css, "@import"):
 		c.refuseAt(at, "@import cannot be used: style sheets cannot be fetched from a mail")
 	case strings.Contains(css, "javascript:"), strings.Contains(css, "expression("):

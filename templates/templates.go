@@ -37,6 +37,7 @@ type Source struct {
 const (
 	maxLine   = 2 << 10   // source of a subject or preheader
 	maxBody   = 256 << 10 // source of a body
+	maxStyle  = 16 << 10  // of one <style>: each rule is looked for in the whole document
 	maxFaults = 20        // reported at once
 	maxHTML   = 102_000   // compiled HTML without values: Gmail clips what is longer, and hides the opt-out link
 )

@@ -321,3 +321,10 @@ func manyRecipients(n int) string {
 	}
 	return b.String()
 }
+
+func writeFile(tb testing.TB, path, text string) {
+	tb.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}

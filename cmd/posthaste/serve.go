@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -62,6 +63,7 @@ type service struct {
 	hop       hop
 	operators net.Listener // nil without the web role
 	public    net.Listener // nil without the public role
+	closers   []func() error
 }
 
 // Run serves until the context ends, then stops in two steps: nothing new is
@@ -70,11 +72,11 @@ func (s serveCommand) Run(e *environment) error {
 	if s.Demo && len(s.Roles) != len(allRoles) {
 		return posthaste.Refuse("--demo", "needs all roles")
 	}
-	svc, closeAll, err := s.open(e)
-	if err != nil {
+	svc := &service{config: e.config}
+	defer svc.close()
+	if err := svc.open(e, s); err != nil {
 		return err
 	}
-	defer closeAll()
 	fmt.Fprintln(e.out, svc.config)
 	running, ctx := errgroup.WithContext(e.ctx)
 	s.start(ctx, running, svc)
@@ -87,71 +89,79 @@ func (s serveCommand) Run(e *environment) error {
 	if s.Demo {
 		running.Go(func() error { return demo{svc, e.out}.run(ctx) })
 	}
-	return running.Wait()
+	err := running.Wait()
+	if e.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // stopped before it had fully started
+	}
+	return err
 }
 
-// open opens everything that the roles need, in the order in which they depend
-// on each other; closeAll closes it in the reverse one.
-func (s serveCommand) open(e *environment) (svc *service, closeAll func(), err error) {
-	var closers []func()
-	closeAll = func() {
-		for _, c := range slices.Backward(closers) {
-			c()
-		}
-	}
-	defer func() {
-		if err != nil {
-			closeAll()
-		}
-	}()
-	svc = &service{config: e.config}
+// open opens everything that the roles need, in the order in which they depend on each other.
+func (svc *service) open(e *environment, s serveCommand) (err error) {
 	if s.Demo {
 		fill(&svc.config.SenderName, "The Weekly Post Ltd")
 		fill(&svc.config.PostalAddress, "1 Sample Street, 1000 Exampletown")
 	}
-	if err := svc.listen(s, &closers); err != nil {
-		return nil, nil, err
+	if err := svc.listen(s); err != nil {
+		return err
 	}
 	if svc.store, svc.keys, err = e.openStore(); err != nil {
-		return nil, nil, err
+		return err
 	}
-	closers = append(closers, func() { _ = svc.store.Close() })
+	svc.onClose(svc.store.Close)
 	release, err := svc.store.Own(e.ctx)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	closers = append(closers, func() { _ = release() })
+	svc.onClose(release)
 	if svc.bus, err = bus.Open(e.ctx, svc.config.NATSURL); err != nil {
-		return nil, nil, err
+		return err
 	}
-	closers = append(closers, svc.bus.Close)
+	svc.onClose(func() error { svc.bus.Close(); return nil })
 	if svc.hop, err = openHop(svc.config); err != nil {
-		return nil, nil, err
+		return err
 	}
-	if svc.store.Single() {
-		// The lock is ours, so every worker of an earlier process is gone.
-		lost, err := svc.store.ReleaseLost(e.ctx, 0)
-		if err != nil {
-			return nil, nil, err
-		}
-		if lost > 0 {
-			slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", lost)
-		}
+	if err := svc.recover(e.ctx); err != nil {
+		return err
 	}
 	svc.composer = mailer.NewComposer(svc.store, svc.keys, mailer.Sender{Name: svc.config.SenderName, PostalAddress: svc.config.PostalAddress,
 		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain})
 	svc.unsub = unsubscribe.New(svc.store, svc.bus, svc.keys, svc.config.SenderName)
-	return svc, closeAll, nil
+	return nil
+}
+
+// onClose has something closed when the service is, after what is opened later.
+func (svc *service) onClose(do func() error) { svc.closers = append(svc.closers, do) }
+
+func (svc *service) close() {
+	for _, do := range slices.Backward(svc.closers) {
+		if err := do(); err != nil {
+			slog.Warn("not closed in order", "error", err)
+		}
+	}
+}
+
+// recover takes back what the last run was sending, when it must be gone: its
+// lock on the database is ours.
+func (svc *service) recover(ctx context.Context) error {
+	if !svc.store.Single() {
+		return nil // the scheduler finds out by the silence of workers
+	}
+	lost, err := svc.store.ReleaseLost(ctx, 0)
+	if lost > 0 {
+		slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", lost)
+	}
+	return err
 }
 
 // listen opens the ports first: the public URL may follow from one.
-func (svc *service) listen(s serveCommand, closers *[]func()) (err error) {
+func (svc *service) listen(s serveCommand) (err error) {
 	open := func(address, setting string) (net.Listener, error) {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", setting, err)
 		}
-		*closers = append(*closers, func() { _ = l.Close() }) // it is closed already after serving
+		svc.onClose(func() error { _ = l.Close(); return nil }) // it is closed already after serving
 		return l, nil
 	}
 	if s.has(webRole) {
