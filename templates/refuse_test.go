@@ -82,7 +82,7 @@ func TestCompileRefusesFields(t *testing.T) {
 		{"format", func(s *templates.Source) { s.Format = "mjml" }, "format", `is "mjml"; it must be markdown or html`},
 		{"body", func(s *templates.Source) { s.Body = strings.Repeat("a", 257<<10) }, "body", "is 263168 bytes long; at most 262144 are possible"},
 		{"deep", func(s *templates.Source) { s.Body = strings.Repeat("<b>", 600) }, "body", "its elements or lists stand too deep in each other"},
-		{"style", func(s *templates.Source) { s.Body = "<style>" + strings.Repeat("p {}\n", 4000) + "</style>" }, "body", "line 1, column 1: the style is 2"},
+		{"style", func(s *templates.Source) { s.Body = "<style>" + strings.Repeat("p {}\n", 4000) + "</style>" }, "body", "line 1, column 8: the style is 2"},
 		{"clipped by styles", func(s *templates.Source) { s.Body = strings.Repeat("a\n\n", 5000) }, "body", "its HTML is 1"},
 		{"clipped", func(s *templates.Source) { s.Body = strings.Repeat("some words ", 10_000) }, "body", "its HTML is 1"},
 	}

@@ -86,10 +86,8 @@ func readForm(c echo.Context) (url.Values, error) {
 	if len(body) > formLimit {
 		return nil, &posthaste.Error{Kind: posthaste.TooLarge, Message: "the form is too large"}
 	}
-	kind, params, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
-	if err != nil {
-		return url.Values{}, nil // no form: it asks for nothing
-	}
+	// What is no form asks for nothing.
+	kind, params, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	switch kind {
 	case echo.MIMEApplicationForm:
 		if form, err := url.ParseQuery(string(body)); err == nil {

@@ -35,10 +35,10 @@ func (d demo) run(ctx context.Context) error {
 	if err == nil {
 		err = d.show(ctx, campaign)
 	}
-	if ctx.Err() != nil {
-		return nil // stopped by a signal: the next start goes on
+	if err != nil && ctx.Err() == nil {
+		return err
 	}
-	return err
+	return nil // also when a signal stopped it: the next start goes on
 }
 
 // prepare gives the demo's campaign: the one that is there, or a new one.

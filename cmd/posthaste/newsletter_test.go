@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -55,7 +56,7 @@ func readMessage(tb testing.TB, raw []byte) inbox {
 	in := inbox{header: r.Header, raw: string(raw)}
 	for {
 		part, err := r.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return in
 		}
 		if err != nil {

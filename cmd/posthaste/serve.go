@@ -102,7 +102,7 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 		fill(&svc.config.SenderName, "The Weekly Post Ltd")
 		fill(&svc.config.PostalAddress, "1 Sample Street, 1000 Exampletown")
 	}
-	if err := svc.listen(s); err != nil {
+	if err := svc.listen(e.ctx, s); err != nil {
 		return err
 	}
 	if svc.store, svc.keys, err = e.openStore(); err != nil {
@@ -155,9 +155,9 @@ func (svc *service) recover(ctx context.Context) error {
 }
 
 // listen opens the ports first: the public URL may follow from one.
-func (svc *service) listen(s serveCommand) (err error) {
+func (svc *service) listen(ctx context.Context, s serveCommand) (err error) {
 	open := func(address, setting string) (net.Listener, error) {
-		l, err := net.Listen("tcp", address)
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", setting, err)
 		}

@@ -58,7 +58,7 @@ func Open(ctx context.Context, url string) (*Bus, error) {
 	b := &Bus{}
 	var err error
 	switch {
-	case strings.HasPrefix(url, "embedded:"):
+	case strings.HasPrefix(url, "embedded:") && url != "embedded:":
 		err = b.embed(strings.TrimPrefix(url, "embedded:"))
 	case strings.HasPrefix(url, "nats://"), strings.HasPrefix(url, "tls://"):
 		b.conn, err = nats.Connect(url, options()...)

@@ -135,7 +135,7 @@ func wantNone(tb testing.TB, q *bus.Jobs) {
 	tb.Helper()
 	ctx, stop := context.WithTimeout(tb.Context(), 300*time.Millisecond)
 	defer stop()
-	if job, err := q.Next(ctx); job != nil || !errors.Is(err, context.DeadlineExceeded) {
+	if job, err := q.Next(ctx); job != nil || err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		tb.Errorf("job %+v, error %v; want none", job, err)
 	}
 }

@@ -115,10 +115,13 @@ func (q *Jobs) Next(ctx context.Context) (*Job, error) {
 	wait, cancel := context.WithTimeout(ctx, pull)
 	defer cancel()
 	batch, err := q.consumer.Fetch(1, jetstream.FetchContext(wait))
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	for msg := range batch.Messages() {
+	if msg, ok := <-batch.Messages(); ok {
 		job := &Job{msg: msg}
 		if err := json.Unmarshal(msg.Data(), &job.Chunk); err != nil {
 			return nil, fmt.Errorf("read chunk: %w (removed: %w)", err, msg.TermWithReason("not a chunk"))

@@ -18,6 +18,8 @@ const (
 	hitBatch = 500
 	// hitWait is how long a batch may wait to fill.
 	hitWait = time.Second
+	// hitStall is how long a hit waits when too many others await their acknowledgement.
+	hitStall = time.Millisecond
 )
 
 // hitMessage is a hit on the bus. Its network is the cut form, there is no other.
@@ -39,7 +41,7 @@ func (b *Bus) PublishHit(h posthaste.Hit) error {
 	if err != nil {
 		return err
 	}
-	if _, err := b.js.PublishAsync(hitSubject, body); err != nil {
+	if _, err := b.js.PublishAsync(hitSubject, body, jetstream.WithStallWait(hitStall)); err != nil {
 		return unavailable(err)
 	}
 	return nil
@@ -66,6 +68,9 @@ func recordBatch(ctx context.Context, consumer jetstream.Consumer, record func(c
 	wait, cancel := context.WithTimeout(ctx, hitWait)
 	defer cancel()
 	batch, err := consumer.Fetch(hitBatch, jetstream.FetchContext(wait))
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return unavailable(err)
 	}

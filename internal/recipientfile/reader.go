@@ -56,7 +56,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	}
 	f := &Reader{split: splitter{in: in, line: 1}, checks: newChecks()}
 	s := &f.split
-	for s.grow() && bytes.IndexAny(s.win, "\r\n") < 0 {
+	for s.grow() && !bytes.ContainsAny(s.win, "\r\n") {
 	}
 	s.comma = comma(s.win)
 	bad, err := s.next()

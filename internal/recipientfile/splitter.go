@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"errors"
 	"io"
 )
 
@@ -54,7 +55,7 @@ func (s *splitter) next() (*fault, error) {
 	}
 	for {
 		bad := s.cell()
-		if s.err != nil && s.err != io.EOF {
+		if s.err != nil && !errors.Is(s.err, io.EOF) {
 			return nil, s.err
 		}
 		if bad == nil && s.at > maxRecord {

@@ -110,7 +110,7 @@ func (s *Store) stageSQLite(ctx context.Context, conn bun.Conn, rows iter.Seq2[p
 			err = e
 		}
 	}()
-	insert, err := conn.Conn.PrepareContext(ctx, "INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+	insert, err := conn.Conn.PrepareContext(ctx, "INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?, ?, ?)") //nolint:sqlclosecheck // closed below
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Store) consentStaged(ctx context.Context, tx bun.Tx, order posthaste.Im
 	if _, err := exec(ctx, tx, `CREATE TEMP TABLE agreeing AS SELECT r.id FROM staged s JOIN recipients r ON r.canonical = s.canonical
 		WHERE NOT EXISTS (SELECT 1 FROM consent_states c WHERE c.recipient_id = r.id AND c.purpose = 'topic' AND c.topic_id = ?0)
 		AND NOT EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id IN (0, ?0) AND x.reason IN (?1))`,
-		order.TopicID, bun.In([]posthaste.Reason{posthaste.OptedOut, posthaste.Complaint})); err != nil {
+		order.TopicID, bun.List([]posthaste.Reason{posthaste.OptedOut, posthaste.Complaint})); err != nil {
 		return 0, err
 	}
 	if _, err := exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at)

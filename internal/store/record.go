@@ -17,14 +17,14 @@ func (s *Store) Record(ctx context.Context, c posthaste.Chunk, outcomes []postha
 	if len(outcomes) == 0 {
 		return nil
 	}
-	rows := make([][]any, len(outcomes))
+	rows := make([]bun.TupleValues, len(outcomes))
 	var bounced []int64
 	for i, o := range outcomes {
 		tried := 1
 		if o.State == posthaste.Suppressed {
 			tried = 0
 		}
-		rows[i] = []any{o.Number, string(o.State), tried, micros(o.RetryAt), string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At)}
+		rows[i] = bun.Tuple([]any{o.Number, string(o.State), tried, micros(o.RetryAt), string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At)})
 		if o.State == posthaste.Bounced {
 			bounced = append(bounced, o.RecipientID)
 		}
@@ -34,13 +34,13 @@ func (s *Store) Record(ctx context.Context, c posthaste.Chunk, outcomes []postha
 			UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
 				enhanced = o.enhanced, reply = o.reply, changed_at = o.at
 			FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')`,
-			bun.In(rows), c.CampaignID)
+			bun.List(rows), c.CampaignID)
 		if err != nil || len(bounced) == 0 {
 			return err
 		}
 		_, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 			SELECT r.address_hash, 0, ?, d.reply, '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
-			WHERE r.id IN (?) ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.In(bounced))
+			WHERE r.id IN (?) ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.List(bounced))
 		return err
 	})
 }

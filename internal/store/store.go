@@ -48,7 +48,7 @@ func Open(ctx context.Context, url string, hash Hasher) (*Store, error) {
 	}
 	s.hash = hash
 	if err := s.Ping(ctx); err != nil {
-		s.Close()
+		_ = s.Close() // the first error counts
 		return nil, err
 	}
 	return s, nil

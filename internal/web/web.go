@@ -73,7 +73,9 @@ func Serve(ctx context.Context, e *echo.Echo, l net.Listener, bodyTimeout, grace
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = server.Close()
 	}
-	<-failed
+	if e := <-failed; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
 	return err
 }
 

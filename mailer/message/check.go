@@ -58,7 +58,7 @@ func senderFault(m address.Mailbox) string {
 
 // mailboxFault reads the address again, since it may not come from Parse.
 func mailboxFault(m address.Mailbox) string {
-	a, err := address.Parse(m.Address.String())
+	a, err := address.Parse(m.String())
 	if err != nil {
 		for _, f := range posthaste.FieldsOf(err) {
 			return f.Reason
