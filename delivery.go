@@ -63,6 +63,7 @@ type Delivery struct {
 	CampaignID  int64
 	Number      int64 // 1..Audience
 	RecipientID int64
+	Email       string // of the recipient, as far as there still is one
 	State       DeliveryState
 	Attempts    int
 	RetryAt     time.Time // when Deferred

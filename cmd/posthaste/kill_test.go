@@ -70,14 +70,12 @@ func (p *program) recipientsIn(id int64, state posthaste.DeliveryState) map[stri
 	cursor := ""
 	for {
 		var page struct {
-			Items      []struct{ Recipient int64 }
+			Items      []struct{ Email string }
 			NextCursor string `json:"next_cursor"`
 		}
 		p.call("GET", fmt.Sprintf("/campaigns/%d/deliveries?state=%s&limit=1000&cursor=%s", id, state, cursor), "", 200, &page)
 		for _, item := range page.Items {
-			var r struct{ Email string }
-			p.call("GET", fmt.Sprintf("/recipients/%d", item.Recipient), "", 200, &r)
-			found[strings.ToLower(r.Email)] = true
+			found[strings.ToLower(item.Email)] = true
 		}
 		if cursor = page.NextCursor; cursor == "" {
 			return found

@@ -23,6 +23,7 @@ func viewReply(r posthaste.Reply) replyView { return replyView{r.Stage, r.Code, 
 type deliveryView struct {
 	Number    int64                   `json:"number"`
 	Recipient int64                   `json:"recipient"`
+	Email     string                  `json:"email,omitempty"` // none once the recipient is erased
 	State     posthaste.DeliveryState `json:"state"`
 	Attempts  int                     `json:"attempts"`
 	RetryAt   *time.Time              `json:"retry_at,omitempty"`
@@ -31,7 +32,7 @@ type deliveryView struct {
 }
 
 func viewDelivery(d posthaste.Delivery) deliveryView {
-	return deliveryView{d.Number, d.RecipientID, d.State, d.Attempts, orNull(d.RetryAt), viewReply(d.Reply), d.ChangedAt}
+	return deliveryView{d.Number, d.RecipientID, d.Email, d.State, d.Attempts, orNull(d.RetryAt), viewReply(d.Reply), d.ChangedAt}
 }
 
 func (a *API) listDeliveries(c echo.Context) error {

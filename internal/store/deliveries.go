@@ -11,6 +11,7 @@ import (
 
 type deliveryRow struct {
 	CampaignID, Number, RecipientID int64
+	Email                           string
 	State                           posthaste.DeliveryState
 	Attempts, RetryAt               int64
 	Stage                           posthaste.Stage
@@ -20,24 +21,29 @@ type deliveryRow struct {
 }
 
 func (r deliveryRow) delivery() posthaste.Delivery {
-	return posthaste.Delivery{CampaignID: r.CampaignID, Number: r.Number, RecipientID: r.RecipientID, State: r.State,
+	return posthaste.Delivery{CampaignID: r.CampaignID, Number: r.Number, RecipientID: r.RecipientID, Email: r.Email, State: r.State,
 		Attempts: int(r.Attempts), RetryAt: instant(r.RetryAt), ChangedAt: instant(r.ChangedAt),
 		Reply: posthaste.Reply{Stage: r.Stage, Code: int(r.Code), Enhanced: r.Enhanced, Text: r.Reply}}
 }
 
+const deliveryColumns = "campaign_id, number, recipient_id, email, state, attempts, retry_at, stage, code, enhanced, reply, changed_at"
+
 // deliveriesOf derives the state as people see it: a queued delivery in an open window is claimed.
-const deliveriesOf = `SELECT d.campaign_id, d.number, d.recipient_id,
+const deliveriesOf = `SELECT d.campaign_id, d.number, d.recipient_id, coalesce(r.email, '') AS email,
 		CASE WHEN d.state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = d.campaign_id AND c.done = 0
 			AND d.number BETWEEN c.window_first AND c.window_last) THEN 'claimed' ELSE d.state END AS state,
 		d.attempts, d.retry_at, d.stage, d.code, d.enhanced, d.reply, d.changed_at
-	FROM deliveries d WHERE d.campaign_id = ?0 `
+	FROM deliveries d LEFT JOIN recipients r ON r.id = d.recipient_id WHERE d.campaign_id = ?0 `
 
 // ListDeliveries gives up to limit deliveries of a campaign after a number, in
 // order; with a state, only those in it.
 func (s *Store) ListDeliveries(ctx context.Context, campaignID int64, state posthaste.DeliveryState, after int64, limit int) ([]posthaste.Delivery, error) {
 	var rows []deliveryRow
-	err := s.db.NewRaw("SELECT * FROM ("+deliveriesOf+"AND d.number > ?1) AS d WHERE (?2 = '' OR state = ?2) ORDER BY number LIMIT ?3",
-		campaignID, after, string(state), limit).Scan(ctx, &rows)
+	query := deliveriesOf + "AND d.number > ?1 ORDER BY d.number LIMIT ?3"
+	if state != "" {
+		query = "SELECT " + deliveryColumns + " FROM (" + deliveriesOf + "AND d.number > ?1) AS d WHERE state = ?2 ORDER BY number LIMIT ?3"
+	}
+	err := s.db.NewRaw(query, campaignID, after, string(state), limit).Scan(ctx, &rows)
 	found := make([]posthaste.Delivery, len(rows))
 	for i, r := range rows {
 		found[i] = r.delivery()
