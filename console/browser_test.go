@@ -3,22 +3,17 @@ package console_test
 import (
 	"context"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
+	"posthaste/internal/testkit"
 )
 
 // TestBrowser looks at every page at a telephone's and a desk's width, in both
 // colour schemes, and at a hostile message, in Chromium.
 func TestBrowser(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
+	ctx := testkit.Browser(t)
 	server := httptest.NewServer(serve(t, "/console", sending(), letters()))
 	t.Cleanup(server.Close)
 	for _, tt := range []struct{ name, path string }{
@@ -35,15 +30,15 @@ func TestBrowser(t *testing.T) {
 			for _, scheme := range []string{"light", "dark"} {
 				name := tt.name + "-" + strconv.FormatInt(width, 10) + "-" + scheme
 				t.Run(name, func(t *testing.T) {
-					open(t, ctx, server.URL+tt.path, width, scheme)
-					if got := eval[int64](t, ctx, "document.documentElement.scrollWidth"); got > width {
+					testkit.Visit(t, ctx, server.URL+tt.path, width, scheme)
+					if got := testkit.Evaluate[int64](t, ctx, "document.documentElement.scrollWidth"); got > width {
 						t.Errorf("the page is %d px wide in a window of %d", got, width)
 					}
-					if got := eval[string](t, ctx, "document.title"); got == "ran" {
+					if got := testkit.Evaluate[string](t, ctx, "document.title"); got == "ran" {
 						t.Error("a stranger's script ran")
 					}
-					if got := eval[float64](t, ctx, worstContrast); got < 4.5 {
-						t.Errorf("a text has a contrast of %.2f, want 4.5: %s", got, eval[string](t, ctx, "window.worst"))
+					if got := testkit.Evaluate[float64](t, ctx, worstContrast); got < 4.5 {
+						t.Errorf("a text has a contrast of %.2f, want 4.5: %s", got, testkit.Evaluate[string](t, ctx, "window.worst"))
 					}
 					save(t, ctx, name)
 				})
@@ -56,20 +51,20 @@ func TestBrowser(t *testing.T) {
 // its looks are there, and nothing of it ran, left or was fetched.
 func TestBrowserSandbox(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
+	ctx := testkit.Browser(t)
 	server := httptest.NewServer(serve(t, "/console", sending(), letters()))
 	t.Cleanup(server.Close)
-	open(t, ctx, server.URL+"/console/outbox/hostile/html", 700, "light")
-	if got := eval[string](t, ctx, "document.querySelector('#seen').textContent"); got != "Hostile" {
+	testkit.Visit(t, ctx, server.URL+"/console/outbox/hostile/html", 700, "light")
+	if got := testkit.Evaluate[string](t, ctx, "document.querySelector('#seen').textContent"); got != "Hostile" {
 		t.Errorf("the part shows %q", got)
 	}
-	if got := eval[string](t, ctx, "document.body.id + document.title"); got != "" {
+	if got := testkit.Evaluate[string](t, ctx, "document.body.id + document.title"); got != "" {
 		t.Errorf("the part's script left %q", got)
 	}
-	if got := eval[string](t, ctx, "window.origin"); got != "null" {
+	if got := testkit.Evaluate[string](t, ctx, "window.origin"); got != "null" {
 		t.Errorf("the part has the origin %q, want none of its own", got)
 	}
-	if got := eval[int](t, ctx, "performance.getEntriesByType('resource').filter(r => r.transferSize > 0).length"); got != 0 {
+	if got := testkit.Evaluate[int](t, ctx, "performance.getEntriesByType('resource').filter(r => r.transferSize > 0).length"); got != 0 {
 		t.Errorf("the part fetched %d resources", got)
 	}
 }
@@ -93,75 +88,9 @@ const worstContrast = `(() => {
   return worst;
 })()`
 
-// browser starts a Chromium for the test, or skips it when there is none.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	switch {
-	case path != "":
-	case os.Getenv("POSTHASTE_TEST_STRICT") == "1":
-		t.Fatal("there is no chromium, and POSTHASTE_TEST_STRICT=1 asks for it")
-	default:
-		t.Skip("no chromium: the console is not looked at in a browser")
-	}
-	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	ctx, stop := chromedp.NewExecAllocator(ctx, flags...)
-	t.Cleanup(stop)
-	ctx, end := chromedp.NewContext(ctx)
-	t.Cleanup(end)
-	return ctx
-}
-
-func open(t *testing.T, ctx context.Context, url string, width int64, scheme string) {
-	t.Helper()
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 900)); err != nil {
-		t.Fatalf("set the width: %v", err)
-	}
-	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
-	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
-		t.Fatalf("set the scheme: %v", err)
-	}
-	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
-		t.Fatalf("open %s: %v", url, err)
-	}
-}
-
-func eval[T any](t *testing.T, ctx context.Context, expression string) T {
-	t.Helper()
-	got, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
-	if err != nil {
-		t.Fatalf("evaluate: %v", err)
-	}
-	return got
-}
-
-// save keeps a picture of the page where POSTHASTE_TEST_ARTIFACTS says, if it does.
+// save keeps a picture of the page. What is outside the window is not drawn in a frame.
 func save(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
-	folder := os.Getenv("POSTHASTE_TEST_ARTIFACTS")
-	if folder == "" {
-		folder = t.TempDir()
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// What is outside the window is not drawn in a frame.
-	eval[bool](t, ctx, "(document.querySelector('iframe')?.scrollIntoView(), true)")
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatalf("take a picture: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "console-"+name+".png"), picture, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testkit.Evaluate[bool](t, ctx, "(document.querySelector('iframe')?.scrollIntoView(), true)")
+	testkit.Picture(t, ctx, "console-"+name)
 }

@@ -27,7 +27,7 @@ func (c *compiler) markdown() []mapped {
 	source, where := c.words(program, at)
 	steps := &steering{marks: &c.marks}
 	converter := goldmark.New(
-		goldmark.WithExtensions(extension.Table, extension.Strikethrough),
+		goldmark.WithExtensions(extension.Table, extension.Strikethrough, extension.Linkify),
 		goldmark.WithParserOptions(
 			parser.WithBlockParsers(util.Prioritized(steps, 50)),
 			parser.WithASTTransformers(util.Prioritized(steps, 500)),

@@ -116,8 +116,10 @@ func (p *post) claims(link int) token.Claims {
 	return token.Claims{RecipientID: p.person.ID, TopicID: p.topic.ID, CampaignID: p.campaign.ID, Number: 3, Link: link}
 }
 
-func (p *post) pixelPath() string         { return "/o/" + p.keys.Seal(token.OpenBeacon, p.claims(0)) }
-func (p *post) clickPath(link int) string { return "/c/" + p.keys.Seal(token.ClickLink, p.claims(link)) }
+func (p *post) pixelPath() string { return "/o/" + p.keys.Seal(token.OpenBeacon, p.claims(0)) }
+func (p *post) clickPath(link int) string {
+	return "/c/" + p.keys.Seal(token.ClickLink, p.claims(link))
+}
 
 type answer struct {
 	status int

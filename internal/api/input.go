@@ -35,10 +35,11 @@ func read(c echo.Context, into any) error {
 	}
 	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), r.Body, bodyLimit))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
+	if err := decoder.Decode(&into); err != nil {
 		return refuseJSON(err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	_, err = decoder.Token()
+	if into == nil || !errors.Is(err, io.EOF) { // null leaves nothing to read into
 		return posthaste.Refuse("body", "must be one JSON object and nothing after it")
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"net/http"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -29,10 +30,15 @@ func HashKey(key string) []byte {
 // §2.1), or, for a person with a browser, as the password of HTTP Basic with
 // any user name (RFC 7617).
 func Authenticate(keys Keys) echo.MiddlewareFunc {
+	sameOrigin := http.NewCrossOriginProtection()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			key, bearer := strings.CutPrefix(c.Request().Header.Get(echo.HeaderAuthorization), "Bearer ")
-			if !bearer {
+			// A browser sends a password that it knows for other sites too.
+			if err := sameOrigin.Check(c.Request()); err != nil {
+				return echo.NewHTTPError(http.StatusForbidden).SetInternal(err)
+			}
+			scheme, key, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+			if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 §11.1
 				_, key, _ = c.Request().BasicAuth()
 			}
 			name, err := keys.FindKey(c.Request().Context(), HashKey(strings.TrimSpace(key)))

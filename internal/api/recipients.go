@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -47,7 +48,7 @@ func viewRecipient(r posthaste.Recipient) recipientView {
 
 // recipient finds the one that the path names, by id or by address.
 func (a *API) recipient(c echo.Context) (posthaste.Recipient, error) {
-	ctx, text := c.Request().Context(), c.Param("recipient")
+	ctx, text := c.Request().Context(), pathText(c, "recipient")
 	missing := &posthaste.Error{Kind: posthaste.NotFound, Message: "there is no such recipient"}
 	var r posthaste.Recipient
 	var err error
@@ -70,6 +71,16 @@ func (a *API) recipient(c echo.Context) (posthaste.Recipient, error) {
 	return r, err
 }
 
+// pathText is a part of the path without the escapes, which the router leaves
+// in it when the client escaped more than it had to: %40 for @.
+func pathText(c echo.Context, name string) string {
+	text := c.Param(name)
+	if plain, err := url.PathUnescape(text); err == nil && c.Request().URL.RawPath != "" {
+		return plain
+	}
+	return text
+}
+
 func (a *API) showRecipient(c echo.Context) error {
 	r, err := a.recipient(c)
 	if err != nil {
@@ -86,7 +97,7 @@ func (a *API) putRecipient(c echo.Context) error {
 		TimeZone   string            `json:"time_zone"`
 		Attributes map[string]string `json:"attributes"`
 	}
-	addr, err := address.Parse(c.Param("recipient"))
+	addr, err := address.Parse(pathText(c, "recipient"))
 	if err != nil {
 		return posthaste.RefuseAll(rename(err, "path"))
 	}
@@ -195,9 +206,10 @@ func (a *API) recordConsent(c echo.Context) error {
 	var topic posthaste.Topic
 	switch {
 	case in.Purpose == posthaste.ForTopic:
-		if topic, err = a.topic(c, "topic", in.Topic); err != nil {
-			f = append(f, posthaste.FieldsOf(err)...)
+		if topic, err = a.topic(c, "topic", in.Topic); err != nil && posthaste.FieldsOf(err) == nil {
+			return err // no topic is not every topic
 		}
+		f = append(f, posthaste.FieldsOf(err)...)
 	case in.Topic != "":
 		f.add("topic", "goes with the purpose topic only")
 	}
@@ -225,6 +237,9 @@ func (f *faults) oneOf(name, text string, allowed ...string) {
 
 // topic finds the topic of a key; what is none is the fault of the named field.
 func (a *API) topic(c echo.Context, field, key string) (posthaste.Topic, error) {
+	if !topicKey.MatchString(key) {
+		return posthaste.Topic{}, posthaste.Refuse(field, "must be the key of a topic")
+	}
 	topic, err := a.store.FindTopic(c.Request().Context(), key)
 	if errors.Is(err, posthaste.NotFound) {
 		return topic, posthaste.Refuse(field, "there is no such topic; POST /api/v1/topics adds one")

@@ -99,7 +99,7 @@ func wallTime(at string, location *time.Location) (time.Time, error) {
 	if when.Format(wallClock) != wall.Format(wallClock) {
 		return when, posthaste.Refuse("at", fmt.Sprintf("does not exist in %s: the clock is put forward then", location))
 	}
-	for _, shift := range []time.Duration{-time.Hour, -30 * time.Minute, 30 * time.Minute, time.Hour} {
+	for _, shift := range []time.Duration{-2 * time.Hour, -time.Hour, -30 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour} {
 		if other := when.Add(shift); other.Format(wallClock) == wall.Format(wallClock) {
 			return when, posthaste.Refuse("at", fmt.Sprintf("happens twice in %s: the clock is put back then; add an offset", location))
 		}

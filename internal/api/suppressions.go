@@ -44,9 +44,10 @@ func (a *API) suppress(c echo.Context) error {
 	topicID, key := posthaste.AllTopics, scopeAll
 	if in.Scope != "" && in.Scope != scopeAll {
 		topic, err := a.topic(c, "scope", in.Scope)
-		if err != nil {
-			f = append(f, posthaste.FieldsOf(err)...)
+		if err != nil && posthaste.FieldsOf(err) == nil {
+			return err // no topic is not every topic
 		}
+		f = append(f, posthaste.FieldsOf(err)...)
 		topicID, key = topic.ID, topic.Key
 	}
 	if err := f.err(); err != nil {

@@ -115,7 +115,7 @@ func (q *Jobs) Next(ctx context.Context) (*Job, error) {
 	wait, cancel := context.WithTimeout(ctx, pull)
 	defer cancel()
 	batch, err := q.consumer.Fetch(1, jetstream.FetchContext(wait))
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if err != nil {

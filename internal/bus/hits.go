@@ -68,8 +68,8 @@ func recordBatch(ctx context.Context, consumer jetstream.Consumer, record func(c
 	wait, cancel := context.WithTimeout(ctx, hitWait)
 	defer cancel()
 	batch, err := consumer.Fetch(hitBatch, jetstream.FetchContext(wait))
-	if ctx.Err() != nil {
-		return nil
+	if err != nil && ctx.Err() != nil {
+		return nil // it ended before anything was fetched
 	}
 	if err != nil {
 		return unavailable(err)

@@ -3,8 +3,8 @@ package recipientfile
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"errors"
+	"fmt"
 	"io"
 )
 

@@ -1,6 +1,4 @@
-// Package layouttest looks at the layouts: their source, and each as a mail in
-// Chromium, on a telephone and on a desk, light and dark.
-package layouttest_test
+package templates_test
 
 import (
 	"os"
@@ -16,7 +14,7 @@ import (
 // layouts are the files by their name without ".html".
 func layouts(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob("../layouts/*.html")
+	paths, err := filepath.Glob("layouts/*.html")
 	if err != nil || len(paths) < 3 {
 		t.Fatalf("layouts: %v %v", paths, err)
 	}
@@ -32,7 +30,7 @@ func layouts(t *testing.T) map[string]string {
 }
 
 // TestTags holds every layout to the tags it must have, and to no others.
-func TestTags(t *testing.T) {
+func TestLayoutTags(t *testing.T) {
 	t.Parallel()
 	must := []string{"subject", "preheader", "content", "sender.name", "sender.postal_address", "topic.name", "links.unsubscribe", "links.preferences"}
 	may := append(slices.Clone(must), "recipient.email")
@@ -54,7 +52,7 @@ func TestTags(t *testing.T) {
 }
 
 // TestNothingRemote keeps out what mail must not carry, and what fetches.
-func TestNothingRemote(t *testing.T) {
+func TestLayoutsHoldNothingRemote(t *testing.T) {
 	t.Parallel()
 	for name, layout := range layouts(t) {
 		for _, not := range []string{"http:", "https:", "//", "url(", "@import", "<script", "<form", "<base", "<link", "<img", "javascript:"} {
@@ -66,7 +64,7 @@ func TestNothingRemote(t *testing.T) {
 }
 
 // TestWellFormed checks what a mail program would have to mend.
-func TestWellFormed(t *testing.T) {
+func TestLayoutsAreWellFormed(t *testing.T) {
 	t.Parallel()
 	for name, layout := range layouts(t) {
 		var open []string

@@ -1,19 +1,15 @@
-package layouttest_test
+package templates_test
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
+	"posthaste"
+	"posthaste/internal/testkit"
+	"posthaste/templates"
 )
 
 // seen is what the browser measured of a mail.
@@ -53,11 +49,11 @@ const measure = `(() => {
   return seen;
 })()`
 
-func TestBrowser(t *testing.T) {
+func TestLayoutsInBrowser(t *testing.T) {
 	t.Parallel()
-	ctx := browser(t)
-	for name, layout := range layouts(t) {
-		mail := render(t, layout)
+	ctx := testkit.Browser(t)
+	for _, name := range templates.Layouts() {
+		mail := newsletter(t, name)
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			if _, err := io.WriteString(w, mail); err != nil {
@@ -69,15 +65,16 @@ func TestBrowser(t *testing.T) {
 			for _, scheme := range []string{"light", "dark"} {
 				name := name + "-" + strconv.FormatInt(width, 10) + "-" + scheme
 				t.Run(name, func(t *testing.T) {
-					check(t, look(t, ctx, server.URL, width, scheme), width, scheme)
-					save(t, ctx, name)
+					testkit.Visit(t, ctx, server.URL, width, scheme)
+					checkLayout(t, testkit.Evaluate[seen](t, ctx, measure), width, scheme)
+					testkit.Picture(t, ctx, "layout-"+name)
 				})
 			}
 		}
 	}
 }
 
-func check(t *testing.T, got seen, width int64, scheme string) {
+func checkLayout(t *testing.T, got seen, width int64, scheme string) {
 	t.Helper()
 	if got.Width > width {
 		t.Errorf("the mail is %d px wide in a window of %d", got.Width, width)
@@ -99,69 +96,50 @@ func check(t *testing.T, got seen, width int64, scheme string) {
 	}
 }
 
-func look(t *testing.T, ctx context.Context, url string, width int64, scheme string) seen {
-	t.Helper()
-	if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 900)); err != nil {
-		t.Fatalf("set the width: %v", err)
-	}
-	media := emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}
-	if _, err := chromedp.Call(ctx, emulation.SetEmulatedMedia, media); err != nil {
-		t.Fatalf("set the scheme: %v", err)
-	}
-	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
-		t.Fatalf("open the mail: %v", err)
-	}
-	got, err := chromedp.Run(ctx, chromedp.Evaluate[seen](measure))
-	if err != nil {
-		t.Fatalf("measure: %v", err)
-	}
-	return got
-}
+// everything has everything that Markdown can produce, and words that do not break.
+const everything = `# Four books for long evenings
 
-// browser starts a Chromium for the test, or skips it when there is none.
-func browser(t *testing.T) context.Context {
-	t.Helper()
-	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
-	switch {
-	case path != "":
-	case os.Getenv("POSTHASTE_TEST_STRICT") == "1":
-		t.Fatal("there is no chromium, and POSTHASTE_TEST_STRICT=1 asks for it")
-	default:
-		t.Skip("no chromium: the layouts are not looked at in a browser")
-	}
-	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true))
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	ctx, stop := chromedp.NewExecAllocator(ctx, flags...)
-	t.Cleanup(stop)
-	ctx, end := chromedp.NewContext(ctx)
-	t.Cleanup(end)
-	return ctx
-}
+The clocks have gone back and the shop smells of wood smoke again. Here is what we have been reading behind the counter.
 
-// save keeps a picture of the mail where POSTHASTE_TEST_ARTIFACTS says, if it does.
-func save(t *testing.T, ctx context.Context, name string) {
+Dear Inês, thank you for coming. [The recording is here](https://example.com/talk), if you missed the end.
+
+## Two to start with
+
+- **The Cartographer's Daughter**, a slow and generous novel
+- *Salt Roads*, which we have pressed on everybody
+  - with a new foreword
+
+> A book is a door that opens from both sides.
+
+## What the evenings cost
+
+| Evening | Guest | Price | Seats | Language | Reservations |
+|---|---|---|---|---|---|
+| 3 December | Marta Oyelaran | £8 | 40 | Portuguese | https://example.com/evenings/december/3 |
+
+### How to come
+
+1. Write to us at https://example.com/an-address-that-is-much-longer-than-a-telephone-is-wide
+2. Bring ` + "`READING-2026`" + ` to the till
+
+` + "```" + `
+talk begins  19:00  https://example.com/a/very/long/address/that/does/not/break
+` + "```" + `
+
+---
+
+![A picture](cid:picture@example.com)
+
+Tom
+`
+
+// newsletter gives the mail that a layout makes of everything.
+func newsletter(t *testing.T, layout string) string {
 	t.Helper()
-	folder := os.Getenv("POSTHASTE_TEST_ARTIFACTS")
-	if folder == "" {
-		folder = t.TempDir()
-	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		t.Fatalf("take a picture: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "layout-"+name+".png"), picture, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	m := compile(t, templates.Source{Subject: "Four books", Preheader: "Read them by the fire", Body: everything, Format: posthaste.Markdown, Layout: layout})
+	v := values()
+	v.Recipient.Email = "a.reader.with.a.rather.long.address@example.com"
+	v.SenderName, v.PostalAddress, v.Topic = "Harbour & Lane Books", "12 Quay Street, Exeter EX1 1AA", "The Reading Room"
+	v.Unsubscribe, v.Preferences, v.Pixel = "https://example.com/u/1", "https://example.com/p/1", ""
+	return string(render(t, m, v).HTML)
 }
