@@ -1,6 +1,7 @@
 package unsubscribe
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -77,15 +78,14 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 			Channel: posthaste.ByPreferences, Source: source, Wording: wording, Network: web.NetworkOf(c)}
 	}
 	var entries []posthaste.Consent
+	var unconfirmed error
 	chosen := false
 	for _, topic := range topics {
 		ticked, had := form.Has(topicField(topic.ID)), slices.Contains(now.Topics, topic.ID)
 		chosen = chosen || ticked
 		if had && !ticked {
 			out := posthaste.OptOut{RecipientID: recipientID, TopicID: topic.ID, Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)}
-			if err := s.Stop(ctx, out); err != nil {
-				return err
-			}
+			unconfirmed = errors.Join(unconfirmed, s.Stop(ctx, out)) // the other withdrawals are committed all the same
 		}
 		if ticked && !had {
 			entries = append(entries, decide(posthaste.ForTopic, topic.ID, true, topic.Name))
@@ -97,7 +97,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 	if ticked := form.Has("clicks"); ticked != now.Clicks {
 		entries = append(entries, decide(posthaste.ForClicks, 0, ticked, clicksLabel))
 	}
-	if err := s.store.RecordConsents(ctx, entries); err != nil {
+	if err := errors.Join(s.store.RecordConsents(ctx, entries), unconfirmed); err != nil {
 		return err
 	}
 	if now.StopAll && chosen {

@@ -89,6 +89,18 @@ func TestTheBrokerIsNeededWhileAWindowIsOpen(t *testing.T) {
 	h.wantAllowed(0, 0, false)
 }
 
+func TestASaveCommitsEveryWithdrawalThoughAWorkerIsSilent(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	h := openHouse(t, 1, b)
+	must(t, h.store.RecordConsents(t.Context(), []posthaste.Consent{{RecipientID: h.people[0].ID, Purpose: posthaste.ForOpens,
+		Decision: posthaste.Given, Channel: posthaste.ByPreferences}}))
+	h.wantHolds(0, h.box(0), h.box(1), "opens")
+	h.openWindow("w1")
+	h.do(http.MethodPost, "/p/"+h.preferencesToken(0), form, "save=yes").wantStatus(t, http.StatusServiceUnavailable)
+	h.wantHolds(0)
+}
+
 // Every repetition asks the worker again: the second answer is as true as the first.
 func TestARepetitionIsNoConfirmation(t *testing.T) {
 	t.Parallel()

@@ -110,7 +110,7 @@ func (s *Store) stageSQLite(ctx context.Context, conn bun.Conn, rows iter.Seq2[p
 			err = e
 		}
 	}()
-	insert, err := conn.Conn.PrepareContext(ctx, "INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?, ?, ?)") //nolint:sqlclosecheck // closed below
+	insert, err := conn.PrepareContext(ctx, "INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?, ?, ?)") //nolint:sqlclosecheck // closed below
 	if err != nil {
 		return err
 	}
