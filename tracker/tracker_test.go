@@ -421,7 +421,12 @@ func TestManyCampaignsAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if source.asked[1] < 1 || source.asked[1] > 4 {
-		t.Errorf("asked %d times for one campaign", source.asked[1])
+	asked := source.asked[1]
+	if asked < 1 || asked > 4 {
+		t.Errorf("asked %d times for one campaign", asked)
+	}
+	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/c/"+keys.Seal(token.ClickLink, token.Claims{CampaignID: 1, Link: 1}), nil))
+	if source.asked[1] != asked+1 {
+		t.Error("the links of any number of campaigns are kept in memory")
 	}
 }

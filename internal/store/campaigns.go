@@ -137,7 +137,10 @@ func (s *Store) Pause(ctx context.Context, id int64) (posthaste.Campaign, error)
 
 // Resume lets claims go on; retries get their full time again.
 func (s *Store) Resume(ctx context.Context, id int64) (posthaste.Campaign, error) {
-	return s.become(ctx, id, posthaste.Sending, func(ctx context.Context, tx bun.Tx, _ posthaste.Campaign) error {
+	return s.become(ctx, id, posthaste.Sending, func(ctx context.Context, tx bun.Tx, c posthaste.Campaign) error {
+		if c.State != posthaste.Paused {
+			return conflict("the campaign is %s, not paused", c.State)
+		}
 		if _, err := exec(ctx, tx, "UPDATE campaigns SET sending_since = ? WHERE id = ?", micros(time.Now()), id); err != nil {
 			return err
 		}

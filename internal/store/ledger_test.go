@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -194,6 +195,9 @@ func TestResolveUncertain(t *testing.T) {
 			_, err = s.Resolve(t.Context(), c.ID, mails[i].Number, to)
 			wantKind(t, err, posthaste.Conflict)
 		}
+		if _, err := s.Resume(t.Context(), c.ID); !errors.Is(err, posthaste.Conflict) {
+			t.Errorf("resumed what is not paused: %v", err)
+		}
 		if now, err := s.FindCampaign(t.Context(), c.ID); err != nil || now.State != posthaste.Sending {
 			t.Fatalf("campaign %v (%v), want it sending again", now.State, err)
 		}
@@ -226,8 +230,12 @@ func TestPauseCancelStopClaims(t *testing.T) {
 		if got := counts(t, s, c.ID); got.Cancelled != 58 || got.Accepted != 2 {
 			t.Fatalf("at the end %+v", got)
 		}
-		_, err = s.Resume(t.Context(), c.ID)
-		wantKind(t, err, posthaste.Conflict)
+		for what, step := range map[string]func(context.Context, int64) (posthaste.Campaign, error){
+			"resume": s.Resume, "pause": s.Pause, "cancel": s.Cancel, "unschedule": s.Unschedule, "freeze": s.Freeze} {
+			if _, err := step(t.Context(), c.ID); !errors.Is(err, posthaste.Conflict) {
+				t.Errorf("%s of a cancelled campaign: %v", what, err)
+			}
+		}
 	})
 }
 
