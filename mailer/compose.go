@@ -169,6 +169,9 @@ func (m *Mailing) Render(into *templates.Rendered, mail posthaste.Mail) error {
 		Unsubscribe: m.unsubscribe(claims),
 		Preferences: c.sender.PublicURL + "/p/" + keys.Seal(token.Preferences, token.Claims{RecipientID: mail.Recipient.ID}),
 	}
+	// Previews and test mails, which have no number, have no beacons: there is
+	// nothing yet that they could stand for.
+	mail.Opens, mail.Clicks = mail.Opens && mail.Number > 0, mail.Clicks && mail.Number > 0
 	if mail.Opens && m.campaign.Tracking.Opens == posthaste.TrackIndividual {
 		values.Pixel = c.sender.PublicURL + "/o/" + keys.Seal(token.OpenBeacon, claims)
 	}

@@ -30,6 +30,7 @@ type lane struct {
 	used       time.Time
 	rendered   templates.Rendered
 	outcomes   []posthaste.Outcome
+	claimed    time.Time // just before the open window was
 	recorded   time.Time
 }
 
@@ -64,6 +65,8 @@ func (l *lane) work(ctx context.Context, job Job) {
 	}
 	taken, err := l.worker.ledger.TakeChunk(ctx, chunk, l.worker.id)
 	if err == nil && taken {
+		// The ledger says that it is sending; a signal that said so may be lost.
+		l.worker.halted.Delete(chunk.CampaignID)
 		err = l.sendChunk(ctx, chunk)
 		l.insist(ctx, "release chunk", func(ctx context.Context) error { return l.worker.ledger.Release(ctx, chunk, l.worker.id) })
 	}
@@ -113,6 +116,7 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 	}
 	l.recorded = time.Now()
 	for ctx.Err() == nil && !l.worker.halts(chunk.CampaignID) {
+		l.claimed = time.Now()
 		mails, err := l.worker.ledger.Claim(ctx, chunk, l.worker.id, window)
 		if err != nil || len(mails) == 0 {
 			return err
@@ -185,7 +189,7 @@ func (l *lane) handOver(ctx context.Context, topicID int64, mail posthaste.Mail,
 		if l.connection == nil && !l.redial(ctx) {
 			return answer, false, false
 		}
-		end, ok := l.worker.optOuts.begin(mail.Recipient.ID, topicID)
+		end, ok := l.worker.optOuts.begin(mail.Recipient.ID, topicID, l.claimed)
 		if !ok {
 			return answer, false, true
 		}

@@ -7,8 +7,7 @@ import (
 	"posthaste"
 )
 
-// remember is how long a heard opt-out is kept: longer than any window stays
-// open. A window that opens later reads it from the ledger.
+// remember is how long a heard opt-out is kept: longer than any window stays open.
 const remember = 30 * time.Minute
 
 // optOuts is what a worker has heard since its windows opened, and whom it is
@@ -42,13 +41,15 @@ func (o *optOuts) hear(out posthaste.OptOut) {
 	}
 }
 
-// begin reports whether a mail of the topic to the recipient may start now. If
-// so, end is to be called when it is over. Two mails to one recipient at once do not begin.
-func (o *optOuts) begin(recipientID, topicID int64) (end func(), ok bool) {
+// begin reports whether a mail of the topic to the recipient, claimed at some
+// instant, may start now. What was heard before the claim the claim has read,
+// and with it what the recipient decided since. If it may start, end is to be
+// called when it is over. Two mails to one recipient at once do not begin.
+func (o *optOuts) begin(recipientID, topicID int64, claimed time.Time) (end func(), ok bool) {
 	for {
 		o.mu.Lock()
 		for _, h := range o.stopped[recipientID] {
-			if h.Stops(topicID) {
+			if h.at.After(claimed) && h.Stops(topicID) {
 				o.mu.Unlock()
 				return nil, false
 			}

@@ -99,7 +99,8 @@ func TestOptOutInsideTheWindow(t *testing.T) {
 		r, err := h.store.FindRecipientByAddress(t.Context(), address)
 		must(t, err)
 		out := posthaste.OptOut{RecipientID: r.ID, TopicID: h.topic.ID, Channel: posthaste.ByOneClick}
-		workers, err := h.store.OptOut(t.Context(), out)
+		must(t, h.store.OptOut(t.Context(), out))
+		workers, err := h.store.ListSending(t.Context(), out)
 		must(t, err)
 		for _, w := range workers {
 			if err := h.bus.TellOptOut(t.Context(), w, out); err != nil {

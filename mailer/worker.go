@@ -106,11 +106,12 @@ func (w *Worker) sendTest(ctx context.Context, campaignID, recipientID int64) (p
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
+	claimed := time.Now()
 	mail, err := w.composer.content.FindMail(ctx, mailing.topic.ID, recipientID)
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
-	end, ok := w.optOuts.begin(recipientID, mailing.topic.ID)
+	end, ok := w.optOuts.begin(recipientID, mailing.topic.ID, claimed)
 	if !mail.Allowed || !ok {
 		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Conflict, Message: "the recipient has not consented to the topic, or is suppressed"}
 	}

@@ -64,6 +64,7 @@ func (s *Service) Register(e *echo.Echo) {
 	e.HEAD("/o/:token", s.open)
 	e.GET("/c/:token", s.click)
 	e.HEAD("/c/:token", s.click)
+	e.GET("/.well-known/gpc.json", supportsGPC)
 }
 
 // pixel is a transparent GIF of one pixel (GIF89a), 43 bytes.
@@ -103,7 +104,7 @@ func (s *Service) click(c echo.Context) error {
 // row and an open redirect.
 func leadsToWeb(link string) bool {
 	u, err := url.Parse(link)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != ""
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil
 }
 
 func (s *Service) linksOf(ctx context.Context, campaignID int64) ([]string, error) {
@@ -137,6 +138,12 @@ func (s *Service) note(c echo.Context, kind posthaste.HitKind, claims token.Clai
 	if err != nil {
 		slog.Warn("hit not counted", "error", err)
 	}
+}
+
+// supportsGPC says that Global Privacy Control is honoured (its specification,
+// section 4), since the day it was.
+func supportsGPC(c echo.Context) error {
+	return c.JSONBlob(http.StatusOK, []byte(`{"gpc":true,"lastUpdate":"2026-11-23"}`))
 }
 
 // counts leaves out HEAD, prefetches, partial requests, and those that object:

@@ -17,9 +17,9 @@ import (
 	"posthaste/templates/pages"
 )
 
-// formLimit is the most bytes of a form that is read: a one-click body has 26,
-// in multipart form a few hundred.
-const formLimit = 4 << 10
+// oneClickLimit is the most bytes of a one-click body: it has 26, in multipart
+// form a few hundred.
+const oneClickLimit = 1 << 10
 
 // The two fields that a POST to an unsubscribe link may bear.
 const (
@@ -33,7 +33,7 @@ func (s *Service) showUnsubscribe(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.writeUnsubscribe(c, claims, false)
+	return s.writeUnsubscribe(c, http.StatusOK, claims, false)
 }
 
 // unsubscribe carries out both the mailbox provider's one-click POST and the
@@ -44,7 +44,7 @@ func (s *Service) unsubscribe(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	form, err := readForm(c)
+	form, err := readForm(c, oneClickLimit)
 	if err != nil {
 		return err
 	}
@@ -53,37 +53,37 @@ func (s *Service) unsubscribe(c echo.Context) error {
 	case form.Get(oneClickField) == oneClickValue:
 	case form.Get(confirmField) == confirmValue:
 		channel = posthaste.ByPage
-	default:
-		return s.writeUnsubscribe(c, claims, false)
+	default: // an answer of 200 would pass for success
+		return s.writeUnsubscribe(c, http.StatusUnprocessableEntity, claims, false)
 	}
 	err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: claims.TopicID,
 		Channel: channel, Network: web.NetworkOf(c)})
 	if err != nil {
 		return err
 	}
-	return s.writeUnsubscribe(c, claims, true)
+	return s.writeUnsubscribe(c, http.StatusOK, claims, true)
 }
 
-func (s *Service) writeUnsubscribe(c echo.Context, claims token.Claims, done bool) error {
+func (s *Service) writeUnsubscribe(c echo.Context, status int, claims token.Claims, done bool) error {
 	topic, err := s.store.FindTopicByID(c.Request().Context(), claims.TopicID)
 	if err != nil && !errors.Is(err, posthaste.NotFound) && !done {
 		return err
 	} // once it is done, a name that cannot be read must not make it look undone
 	web.SetPageHeaders(c)
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
-	c.Response().WriteHeader(http.StatusOK)
+	c.Response().WriteHeader(status)
 	return pages.WriteUnsubscribe(c.Response(), pages.Unsubscribe{Topic: topic.Name, Sender: s.sender, Done: done, Action: "/u/" + c.Param("token")})
 }
 
 // readForm reads a form of either encoding (RFC 8058 §3.1 prefers multipart;
 // providers send urlencoded), with whatever charset parameter.
-func readForm(c echo.Context) (url.Values, error) {
+func readForm(c echo.Context, limit int64) (url.Values, error) {
 	r := c.Request()
-	body, err := io.ReadAll(io.LimitReader(r.Body, formLimit+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
 		return nil, &posthaste.Error{Kind: posthaste.Invalid, Message: "the form could not be read", Err: err}
 	}
-	if len(body) > formLimit {
+	if int64(len(body)) > limit {
 		return nil, &posthaste.Error{Kind: posthaste.TooLarge, Message: "the form is too large"}
 	}
 	// What is no form asks for nothing.
@@ -94,7 +94,7 @@ func readForm(c echo.Context) (url.Values, error) {
 			return form, nil
 		}
 	case echo.MIMEMultipartForm:
-		form, err := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(formLimit)
+		form, err := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(limit)
 		if err == nil {
 			return form.Value, nil
 		}

@@ -123,8 +123,8 @@ func exactPairOnly(t *testing.T) {
 		{"multipart/form-data", oneClick}, {fileKind, fileBody}, {fileKind, "--x\r\n"}, {form, "%zz=1"},
 		{form, "confirm=no"}, {form, "confirm="}, {form, "stop=all"}, {form, "save=yes"},
 	} {
-		if a := h.do(http.MethodPost, path, in[0], in[1]); strings.Contains(a.body, "You are unsubscribed") {
-			t.Errorf("%q: the page claims that it is done", in)
+		if a := h.do(http.MethodPost, path, in[0], in[1]); a.status != http.StatusUnprocessableEntity || strings.Contains(a.body, "You are unsubscribed") {
+			t.Errorf("%q: %d, or the page claims that it is done", in, a.status)
 		}
 		if !h.allowed(0, 0) {
 			t.Fatalf("%q unsubscribed", in)
@@ -352,7 +352,7 @@ func limits(t *testing.T) {
 	h := openHouse(t, 1, nil)
 	path := "/u/" + h.oneClickToken(0, 0)
 	for _, query := range []string{"?" + oneClick, "?confirm=yes", "?stop=all&save=yes"} {
-		h.do(http.MethodPost, path+query, form, "").wantStatus(t, http.StatusOK)
+		h.do(http.MethodPost, path+query, form, "").wantStatus(t, http.StatusUnprocessableEntity)
 		h.do(http.MethodGet, path+query, "", "").wantStatus(t, http.StatusOK)
 		h.wantAllowed(0, 0, true)
 	}

@@ -24,6 +24,9 @@ const (
 	source      = "preference centre"
 )
 
+// preferencesLimit is the most bytes of the form: some hundred topics.
+const preferencesLimit = 16 << 10
+
 func (s *Service) showPreferences(c echo.Context) error {
 	claims, err := s.keys.Open(token.Preferences, c.Param("token"))
 	if err != nil {
@@ -38,7 +41,7 @@ func (s *Service) changePreferences(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	form, err := readForm(c)
+	form, err := readForm(c, preferencesLimit)
 	if err != nil {
 		return err
 	}
@@ -83,9 +86,12 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 	for _, topic := range topics {
 		ticked, had := form.Has(topicField(topic.ID)), slices.Contains(now.Topics, topic.ID)
 		chosen = chosen || ticked
-		if had && !ticked {
-			out := posthaste.OptOut{RecipientID: recipientID, TopicID: topic.ID, Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)}
+		out := posthaste.OptOut{RecipientID: recipientID, TopicID: topic.ID, Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)}
+		switch {
+		case had && !ticked:
 			unconfirmed = errors.Join(unconfirmed, s.Stop(ctx, out)) // the other withdrawals are committed all the same
+		case !ticked: // perhaps withdrawn by a request that nobody confirmed
+			unconfirmed = errors.Join(unconfirmed, s.Tell(ctx, out))
 		}
 		if ticked && !had {
 			entries = append(entries, decide(posthaste.ForTopic, topic.ID, true, topic.Name))

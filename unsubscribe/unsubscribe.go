@@ -45,9 +45,18 @@ func (s *Service) Register(e *echo.Echo) {
 // the one way for every channel. Unavailable when a worker that may be sending
 // to the recipient does not confirm; the opt-out is committed even then.
 func (s *Service) Stop(ctx context.Context, o posthaste.OptOut) error {
-	workers, err := s.store.OptOut(ctx, o)
-	if err != nil { // whatever it is, the request can be made again
+	if err := s.store.OptOut(ctx, o); err != nil { // whatever it is, the request can be made again
 		return &posthaste.Error{Kind: posthaste.Unavailable, Message: "the opt-out could not be recorded; please try again", Err: err}
+	}
+	return s.Tell(ctx, o)
+}
+
+// Tell returns once no mail against an opt-out, or another suppression, that is
+// committed can start. Unavailable as Stop says.
+func (s *Service) Tell(ctx context.Context, o posthaste.OptOut) error {
+	workers, err := s.store.ListSending(ctx, o)
+	if err != nil {
+		return &posthaste.Error{Kind: posthaste.Unavailable, Message: "it is recorded, but not known to have taken effect; please try again", Err: err}
 	}
 	telling, ctx := errgroup.WithContext(ctx)
 	for _, worker := range workers {

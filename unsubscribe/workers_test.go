@@ -113,3 +113,23 @@ func TestARepetitionIsNoConfirmation(t *testing.T) {
 	h.wantAllowed(0, 0, false)
 	h.wantAllowed(1, 0, false)
 }
+
+// TestRepeatedSaveIsNoFalseSuccess: after a save that no worker confirmed, the
+// same save asks the worker again, though nothing is left to withdraw.
+func TestRepeatedSaveIsNoFalseSuccess(t *testing.T) {
+	t.Parallel()
+	b := openBus(t)
+	h := openHouse(t, 2, b)
+	h.openWindow("w1")
+	save := func(want int) {
+		t.Helper()
+		h.do(http.MethodPost, "/p/"+h.preferencesToken(1), form, "save=yes").wantStatus(t, want)
+	}
+	save(http.StatusServiceUnavailable)
+	save(http.StatusServiceUnavailable)
+	h.wantAllowed(1, 0, false)
+	stop, err := b.HearOptOuts("w1", func(posthaste.OptOut) {})
+	must(t, err)
+	t.Cleanup(stop)
+	save(http.StatusOK)
+}

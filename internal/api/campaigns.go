@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -238,9 +239,15 @@ func (a *API) move(step func(context.Context, int64) (posthaste.Campaign, error)
 		if k, err = step(ctx, k.ID); err != nil {
 			return err
 		}
-		if err := a.workers.AnnounceState(ctx, k.ID, k.State); err != nil {
-			return err
-		}
+		a.announce(ctx, k.ID, k.State)
 		return a.writeCampaign(c, http.StatusOK, k)
+	}
+}
+
+// announce tells the workers of a step that is committed. Without it they find
+// out at their next claim, so that it fails is no fault of the step.
+func (a *API) announce(ctx context.Context, id int64, state posthaste.CampaignState) {
+	if err := a.workers.AnnounceState(ctx, id, state); err != nil {
+		slog.Warn("workers not told of a step", "campaign", id, "state", state, "error", err)
 	}
 }

@@ -88,6 +88,9 @@ func (a *API) resolve(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if to == posthaste.Queued {
+		a.announce(c.Request().Context(), k.ID, posthaste.Sending) // perhaps again, after it was sent
+	}
 	return c.JSON(http.StatusOK, viewDelivery(d))
 }
 

@@ -90,4 +90,6 @@ type Workers interface {
 // OptOuts carries out an opt-out, with the same effect and speed as the recipient's own.
 type OptOuts interface {
 	Stop(ctx context.Context, o posthaste.OptOut) error
+	// Tell makes a suppression that is committed take effect at once.
+	Tell(ctx context.Context, o posthaste.OptOut) error
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"time"
 
@@ -58,7 +59,24 @@ func (a *API) suppress(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.tell(c, addr.Canonical(), topicID); err != nil {
+		return err
+	}
 	return c.JSON(http.StatusCreated, viewSuppression(x, map[int64]string{topicID: key}))
+}
+
+// tell makes a suppression take effect on what is being sent at this moment, as
+// fast as the recipient's own opt-out.
+func (a *API) tell(c echo.Context, canonical string, topicID int64) error {
+	ctx := c.Request().Context()
+	r, err := a.store.FindRecipientByAddress(ctx, canonical)
+	if errors.Is(err, posthaste.NotFound) {
+		return nil // nothing can be on its way to nobody
+	}
+	if err != nil {
+		return err
+	}
+	return a.optOuts.Tell(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: topicID})
 }
 
 func viewSuppression(x posthaste.Suppression, keys map[int64]string) suppressionView {

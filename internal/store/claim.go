@@ -34,7 +34,7 @@ const claimWindow = `UPDATE chunks SET window_first = w.low, window_last = w.hig
 // and gives those that may be sent, with what each needs, and those that may
 // not (Allowed is false: no consent, or suppressed). Nothing is left, or the
 // campaign stopped, when it is empty. The window is committed before consent is
-// read: see OptOut.
+// read: see ListSending.
 //
 // Whatever of the window has no outcome when the worker is lost becomes
 // uncertain, so size bounds how many can.

@@ -22,9 +22,9 @@ func TestFreezeTakesOnlyConsentAndMarksSuppressed(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		topic, ids := audience(t, s, 60)
-		_, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: topic.ID, Channel: posthaste.ByOneClick})
+		err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: topic.ID, Channel: posthaste.ByOneClick})
 		must(t, err)
-		_, err = s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[1], TopicID: posthaste.AllTopics, Channel: posthaste.ByPreferences})
+		err = s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[1], TopicID: posthaste.AllTopics, Channel: posthaste.ByPreferences})
 		must(t, err)
 		_, err = s.Suppress(t.Context(), email(2), posthaste.Suppression{TopicID: posthaste.AllTopics, Reason: posthaste.Manual})
 		must(t, err)
@@ -117,14 +117,21 @@ func TestOptOutReachesClaimOrNamesTheWorker(t *testing.T) {
 		must(t, err)
 		later = all[0].RecipientID
 
-		workers, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: claimed, TopicID: c.TopicID, Channel: posthaste.ByOneClick})
-		must(t, err)
+		stop := func(id, topicID int64) []string {
+			out := posthaste.OptOut{RecipientID: id, TopicID: topicID, Channel: posthaste.ByOneClick}
+			must(t, s.OptOut(t.Context(), out))
+			workers, err := s.ListSending(t.Context(), out)
+			must(t, err)
+			return workers
+		}
+		if other, err := s.ListSending(t.Context(), posthaste.OptOut{RecipientID: claimed, TopicID: c.TopicID + 1}); err != nil || len(other) != 0 {
+			t.Fatalf("workers %v (%v) for another topic", other, err)
+		}
+		workers := stop(claimed, c.TopicID)
 		if !slices.Equal(workers, []string{"w1"}) {
 			t.Fatalf("workers %v, want the one whose window is open", workers)
 		}
-		workers, err = s.OptOut(t.Context(), posthaste.OptOut{RecipientID: later, TopicID: c.TopicID, Channel: posthaste.ByOneClick})
-		must(t, err)
-		if len(workers) != 0 {
+		if workers = stop(later, c.TopicID); len(workers) != 0 {
 			t.Fatalf("workers %v for an unclaimed delivery", workers)
 		}
 		must(t, s.Record(t.Context(), chunks[0], outcomes(mails, posthaste.Accepted)))
@@ -137,9 +144,7 @@ func TestOptOutReachesClaimOrNamesTheWorker(t *testing.T) {
 		}
 		// A repetition, and an unknown recipient, are no errors.
 		for _, id := range []int64{later, 987654} {
-			if _, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: id, TopicID: c.TopicID, Channel: posthaste.ByOneClick}); err != nil {
-				t.Error(err)
-			}
+			stop(id, c.TopicID)
 		}
 	})
 }

@@ -9,16 +9,11 @@ import (
 	"posthaste"
 )
 
-// OptOut commits a recipient's opt-out and names the workers that may be
-// handing over a mail to that recipient at this moment: they must be told
-// before the recipient is. An erased or unknown recipient is no error: nothing
-// is sent to one.
-//
-// The order closes the race with a claim. A worker commits its window first and
-// reads consent after; here the suppression is committed first and the windows
-// are read after. So either the worker reads the suppression, or its window is seen here.
-func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) (workers []string, err error) {
-	err = s.inTx(ctx, "record opt-out", func(ctx context.Context, tx bun.Tx) error {
+// OptOut commits a recipient's opt-out. The workers that ListSending names
+// after it must be told before the recipient is. An erased or unknown recipient
+// is no error: nothing is sent to one. Repeating it changes nothing.
+func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) error {
+	return s.inTx(ctx, "record opt-out", func(ctx context.Context, tx bun.Tx) error {
 		if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 			SELECT address_hash, ?, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
 			o.TopicID, posthaste.OptedOut, string(o.Channel), micros(time.Now()), o.RecipientID); err != nil {
@@ -30,13 +25,20 @@ func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) (workers []strin
 		return appendConsent(ctx, tx, posthaste.Consent{RecipientID: o.RecipientID, Purpose: posthaste.ForTopic,
 			TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network})
 	})
-	if err != nil {
-		return nil, err
-	}
+}
+
+// ListSending names the workers that may be handing over, at this moment, a
+// mail that the opt-out stops.
+//
+// The order closes the race with a claim. A worker commits its window first and
+// reads consent after; an opt-out is committed first and the windows are read
+// after. So either the worker reads the opt-out, or its window is seen here.
+func (s *Store) ListSending(ctx context.Context, o posthaste.OptOut) (workers []string, err error) {
 	// deliveries (recipient_id, campaign_id) is the index of the first join.
 	err = s.db.NewRaw(`SELECT DISTINCT c.owner FROM deliveries d JOIN chunks c ON c.campaign_id = d.campaign_id
-		AND d.number BETWEEN c.window_first AND c.window_last WHERE d.recipient_id = ? AND d.state = ? AND c.done = 0 AND c.owner <> ''`,
-		o.RecipientID, posthaste.Queued).Scan(ctx, &workers)
+		AND d.number BETWEEN c.window_first AND c.window_last JOIN campaigns k ON k.id = d.campaign_id
+		WHERE d.recipient_id = ?0 AND d.state = ?1 AND c.done = 0 AND c.owner <> '' AND (?2 = 0 OR k.topic_id = ?2)`,
+		o.RecipientID, posthaste.Queued, o.TopicID).Scan(ctx, &workers)
 	return workers, translate("list workers", err)
 }
 
