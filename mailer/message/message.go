@@ -13,12 +13,13 @@ package message
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math/bits"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/wneessen/go-mail"
 
@@ -86,33 +87,41 @@ func writes(body []byte) func(io.Writer) (int64, error) {
 // base64 and RFC 5321 section 2.3.8 on the wire.
 func crlf(body []byte) []byte {
 	out := make([]byte, 0, len(body)+len(body)/32+2)
-	for len(body) > 0 {
-		i := bytes.IndexAny(body, "\r\n")
+	for {
+		i := bytes.IndexByte(body, '\n')
+		line := body
+		if i >= 0 {
+			line = bytes.TrimSuffix(body[:i], []byte("\r"))
+		}
+		if bytes.IndexByte(line, '\r') >= 0 { // lone ones
+			line = bytes.ReplaceAll(line, []byte("\r"), []byte("\r\n"))
+		}
+		out = append(out, line...)
 		if i < 0 {
-			return append(out, body...)
+			return out
 		}
-		out = append(append(out, body[:i]...), '\r', '\n')
-		if body[i] == '\r' && i+1 < len(body) && body[i+1] == '\n' {
-			i++
-		}
-		body = body[i+1:]
+		out, body = append(out, "\r\n"...), body[i+1:]
 	}
-	return out
 }
 
 // encoding is the shorter of the two for the body. Quoted-printable takes three
 // octets for one beyond ASCII, base64 four for three of any.
 func encoding(body []byte) mail.Encoding {
-	long := 0
-	for _, c := range body {
-		if c >= utf8.RuneSelf || c == '=' {
-			long++
-		}
-	}
-	if 6*long > len(body) {
+	if long := bytes.Count(body, []byte("=")) + beyondASCII(body); 6*long > len(body) {
 		return mail.EncodingB64
 	}
 	return mail.EncodingQP
+}
+
+// beyondASCII counts the octets above 127, eight at a time.
+func beyondASCII(body []byte) (n int) {
+	for ; len(body) >= 8; body = body[8:] {
+		n += bits.OnesCount64(binary.NativeEndian.Uint64(body) & 0x8080808080808080)
+	}
+	for _, c := range body {
+		n += int(c >> 7)
+	}
+	return n
 }
 
 // boundary gives a delimiter that stands in no body. Neither encoding can bring
