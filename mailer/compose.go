@@ -3,6 +3,7 @@ package mailer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +54,9 @@ type Mailing struct {
 	listID     string
 	feedbackID string
 	composer   *Composer
+
+	forming sync.Once
+	form    *message.Form // nil: Build makes every message
 }
 
 // Letter is one message, ready to be handed over.
@@ -189,9 +193,16 @@ func (m *Mailing) unsubscribe(claims token.Claims) string {
 	return m.composer.sender.PublicURL + "/u/" + m.composer.keys.Seal(token.Unsubscribe, claims)
 }
 
-// Compose makes the message of one delivery: the same bytes at every attempt
-// but for the date of the first one, which is given. rendered is scratch space.
-func (m *Mailing) Compose(rendered *templates.Rendered, mail posthaste.Mail, date time.Time) (Letter, error) {
+// Space is memory that Compose uses again. One goroutine at a time.
+type Space struct {
+	rendered templates.Rendered
+	message  []byte
+}
+
+// Compose makes the message of one delivery: the same bytes at every attempt,
+// if the date is that of the freeze. Its Message is good until space is used again.
+func (m *Mailing) Compose(space *Space, mail posthaste.Mail, date time.Time) (Letter, error) {
+	rendered := &space.rendered
 	if err := m.Render(rendered, mail); err != nil {
 		return Letter{}, err
 	}
@@ -200,7 +211,7 @@ func (m *Mailing) Compose(rendered *templates.Rendered, mail posthaste.Mail, dat
 		return Letter{}, err
 	}
 	keys := m.composer.keys
-	bytes, err := message.Build(message.Mailing{
+	space.message, err = m.build(space.message[:0], message.Mailing{
 		From: m.from, ReplyTo: m.replyTo, To: address.Mailbox{Name: mail.Recipient.Name, Address: to},
 		Subject: rendered.Subject, HTML: rendered.HTML, Text: rendered.Text, Date: date,
 		MessageID: keys.MessageID(m.campaign.ID, mail.Number) + "@" + m.from.Domain,
@@ -208,5 +219,27 @@ func (m *Mailing) Compose(rendered *templates.Rendered, mail posthaste.Mail, dat
 		Unsubscribe: m.unsubscribe(token.Claims{RecipientID: mail.Recipient.ID, TopicID: m.topic.ID, CampaignID: m.campaign.ID, Number: mail.Number}),
 	})
 	envelope := relay.Envelope{From: "b+" + keys.EnvelopeTag(m.campaign.ID, mail.Number) + "@" + m.composer.sender.BounceDomain, To: to.String()}
-	return Letter{Envelope: envelope, Subject: rendered.Subject, Message: bytes}, err
+	return Letter{Envelope: envelope, Subject: rendered.Subject, Message: space.message}, err
+}
+
+// build appends the message to dst: by the campaign's form, once there is one,
+// or by the plain way for previews and tests, which have dates of their own.
+func (m *Mailing) build(dst []byte, parts message.Mailing) ([]byte, error) {
+	if !parts.Date.Equal(m.campaign.FrozenAt) {
+		return message.Build(parts)
+	}
+	m.forming.Do(func() {
+		sample := parts
+		sample.To, sample.Subject, sample.HTML, sample.Text = m.from, "form", []byte("form"), []byte("form")
+		form, err := message.NewForm(sample)
+		if err != nil {
+			slog.Warn("messages are built the slow way", "campaign", m.campaign.ID, "error", err)
+			return
+		}
+		m.form = form
+	})
+	if m.form == nil {
+		return message.Build(parts)
+	}
+	return m.form.Append(dst, parts)
 }

@@ -10,7 +10,6 @@ import (
 	"posthaste"
 	"posthaste/mailer/bounce"
 	"posthaste/mailer/relay"
-	"posthaste/templates"
 )
 
 const (
@@ -28,7 +27,7 @@ type lane struct {
 	worker     *Worker
 	connection relay.Connection
 	used       time.Time
-	rendered   templates.Rendered
+	space      Space
 	outcomes   []posthaste.Outcome
 	claimed    time.Time // just before the open window was
 	recorded   time.Time
@@ -154,7 +153,7 @@ func (l *lane) sendMail(ctx context.Context, mailing *Mailing, mail posthaste.Ma
 	var letter Letter
 	var err error
 	if mail.Allowed {
-		letter, err = mailing.Compose(&l.rendered, mail, mailing.campaign.FrozenAt)
+		letter, err = mailing.Compose(&l.space, mail, mailing.campaign.FrozenAt)
 	}
 	if err != nil {
 		outcome.State, outcome.Reply.Text, outcome.At = posthaste.Failed, "this mail cannot be made: "+err.Error(), time.Now()

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"posthaste"
-	"posthaste/templates"
 )
 
 // Check compiles a campaign's content and gives the links that click beacons
@@ -42,10 +41,10 @@ func (c *Composer) Preview(ctx context.Context, campaign posthaste.Campaign, rec
 	if err != nil {
 		return posthaste.Preview{}, err
 	}
-	var rendered templates.Rendered
-	letter, err := mailing.Compose(&rendered, mail, time.Now())
+	var space Space
+	letter, err := mailing.Compose(&space, mail, time.Now())
 	if err != nil {
 		return posthaste.Preview{}, err
 	}
-	return posthaste.Preview{Subject: letter.Subject, HTML: string(rendered.HTML), Text: string(rendered.Text), Source: string(letter.Message)}, nil
+	return posthaste.Preview{Subject: letter.Subject, HTML: string(space.rendered.HTML), Text: string(space.rendered.Text), Source: string(letter.Message)}, nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"posthaste"
 	"posthaste/mailer/relay"
-	"posthaste/templates"
 )
 
 // Worker sends what is queued over a number of connections of its own.
@@ -116,7 +115,7 @@ func (w *Worker) sendTest(ctx context.Context, campaignID, recipientID int64) (p
 		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Conflict, Message: "the recipient has not consented to the topic, or is suppressed"}
 	}
 	defer end()
-	letter, err := mailing.Compose(&templates.Rendered{}, mail, time.Now())
+	letter, err := mailing.Compose(new(Space), mail, time.Now())
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
