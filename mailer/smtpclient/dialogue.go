@@ -21,6 +21,7 @@ type conn struct {
 	timeouts Timeouts
 	utf8     bool // SMTPUTF8 is offered
 	eightBit bool // 8BITMIME is offered
+	pipeline bool // PIPELINING is offered
 	closed   bool
 }
 
@@ -28,6 +29,7 @@ func newConn(client *smtp.Client, w *wire, t Timeouts) *conn {
 	c := &conn{client: client, wire: w, timeouts: t}
 	c.utf8, _ = client.Extension("SMTPUTF8")
 	c.eightBit, _ = client.Extension("8BITMIME")
+	c.pipeline, _ = client.Extension("PIPELINING")
 	return c
 }
 
@@ -121,23 +123,32 @@ type talk struct {
 	envelope relay.Envelope
 }
 
+// step is a command of the envelope.
+type step struct {
+	stage posthaste.Stage
+	want  int // the answer's code, or its first digit
+	line  string
+}
+
+func (s step) wanted(code int) bool { return code == s.want || code/100 == s.want }
+
 func (t *talk) run(message []byte) relay.Answer {
-	for _, step := range []struct {
-		stage posthaste.Stage
-		want  int // the answer's code, or its first digit
-		line  string
-	}{
+	steps := [...]step{
 		{posthaste.AtMail, 2, t.mail(message)},
 		{posthaste.AtRcpt, 2, "RCPT TO:<" + t.envelope.To + ">"},
 		{posthaste.AtData, 354, "DATA"},
-	} {
+	}
+	if t.pipeline {
+		return t.pipelined(steps[:], message)
+	}
+	for _, step := range steps {
 		code, text, err := t.command(step.line)
 		switch {
 		case err != nil:
 			return t.lost(step.stage, false, err, t.timeouts.Command)
 		case code >= 400:
 			return t.refused(step.stage, code, text)
-		case code != step.want && code/100 != step.want:
+		case !step.wanted(code):
 			return t.lost(step.stage, false, errOrder, t.timeouts.Command)
 		}
 	}
