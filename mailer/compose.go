@@ -2,6 +2,7 @@ package mailer
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"posthaste"
 	"posthaste/internal/address"
 	"posthaste/internal/token"
+	"posthaste/mailer/dkim"
 	"posthaste/mailer/message"
 	"posthaste/mailer/relay"
 	"posthaste/templates"
@@ -18,11 +20,12 @@ import (
 
 // Sender is who sends, the same for every campaign.
 type Sender struct {
-	Name          string // legal name, in the footer
-	PostalAddress string // valid postal address, in the footer (CAN-SPAM, CASL)
-	PublicURL     string // base of all links, without a slash at the end
-	BounceDomain  string // domain of envelope senders
-	ListDomain    string // domain of List-Id labels, one that the sender controls
+	Name          string       // legal name, in the footer
+	PostalAddress string       // valid postal address, in the footer (CAN-SPAM, CASL)
+	PublicURL     string       // base of all links, without a slash at the end
+	BounceDomain  string       // domain of envelope senders
+	ListDomain    string       // domain of List-Id labels, one that the sender controls
+	Signer        *dkim.Signer // signs for the From domain; nil or empty: mails go out unsigned
 }
 
 // Composer makes messages of campaigns. It is safe for concurrent use and keeps
@@ -41,6 +44,9 @@ const keepMailings = 16
 
 // NewComposer makes a Composer.
 func NewComposer(content Content, keys *token.Keys, sender Sender) *Composer {
+	if sender.Signer == nil {
+		sender.Signer = new(dkim.Signer)
+	}
 	return &Composer{content: content, keys: keys, sender: sender, recent: map[int64]*Mailing{}}
 }
 
@@ -74,6 +80,10 @@ func (c *Composer) Mailing(ctx context.Context, campaignID int64) (*Mailing, err
 	c.mu.Unlock()
 	if known != nil {
 		return known, nil
+	}
+	// A worker that lacks the sender's settings must not decide any mail.
+	if err := c.CheckSender(); err != nil {
+		return nil, err
 	}
 	campaign, err := c.content.FindCampaign(ctx, campaignID)
 	if err != nil {
@@ -125,6 +135,10 @@ func (c *Composer) Compile(ctx context.Context, campaign posthaste.Campaign) (*M
 	faults = append(faults, posthaste.FieldsOf(err)...)
 	from, err := address.ParseMailbox(campaign.From)
 	faults = append(faults, rename(err, "from")...)
+	// An unsigned mail from a domain whose owner signs is one that receivers refuse.
+	if signer := c.sender.Signer; err == nil && !signer.Empty() && !signer.Covers(from.Domain) {
+		faults = append(faults, posthaste.Field{Name: "from", Reason: "is at " + from.Domain + ", for which " + dkim.Setting + " has no DKIM key"})
+	}
 	var replyTo address.Mailbox
 	if campaign.ReplyTo != "" {
 		replyTo, err = address.ParseMailbox(campaign.ReplyTo)
@@ -214,12 +228,26 @@ func (m *Mailing) Compose(space *Space, mail posthaste.Mail, date time.Time) (Le
 	space.message, err = m.build(space.message[:0], message.Mailing{
 		From: m.from, ReplyTo: m.replyTo, To: address.Mailbox{Name: mail.Recipient.Name, Address: to},
 		Subject: rendered.Subject, HTML: rendered.HTML, Text: rendered.Text, Date: date,
-		MessageID: keys.MessageID(m.campaign.ID, mail.Number) + "@" + m.from.Domain,
+		MessageID: m.messageID(mail.Number) + "@" + m.from.Domain,
 		ListID:    m.listID, ListName: m.topic.Name, FeedbackID: m.feedbackID,
 		Unsubscribe: m.unsubscribe(token.Claims{RecipientID: mail.Recipient.ID, TopicID: m.topic.ID, CampaignID: m.campaign.ID, Number: mail.Number}),
 	})
+	if err != nil {
+		return Letter{}, err
+	}
+	// Last: whatever is changed from here on makes receivers take the mail for forged.
+	signed, err := m.composer.sender.Signer.Sign(m.from.Domain, space.message)
 	envelope := relay.Envelope{From: "b+" + keys.EnvelopeTag(m.campaign.ID, mail.Number) + "@" + m.composer.sender.BounceDomain, To: to.String()}
-	return Letter{Envelope: envelope, Subject: rendered.Subject, Message: space.message}, err
+	return Letter{Envelope: envelope, Subject: rendered.Subject, Message: signed}, err
+}
+
+// messageID is a delivery's own, or a new one for a preview or a test: receivers
+// drop a second message of the same id.
+func (m *Mailing) messageID(number int64) string {
+	if number == 0 {
+		return strings.ToLower(rand.Text())
+	}
+	return m.composer.keys.MessageID(m.campaign.ID, number)
 }
 
 // build appends the message to dst: by the campaign's form, once there is one,

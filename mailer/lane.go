@@ -31,6 +31,7 @@ type lane struct {
 	outcomes   []posthaste.Outcome
 	claimed    time.Time // just before the open window was
 	recorded   time.Time
+	owing      bool // an outcome could not be recorded
 }
 
 // run takes jobs until ctx ends.
@@ -67,6 +68,9 @@ func (l *lane) work(ctx context.Context, job Job) {
 		// The ledger says that it is sending; a signal that said so may be lost.
 		l.worker.halted.Delete(chunk.CampaignID)
 		err = l.sendChunk(ctx, chunk)
+	}
+	// Also after an error, since the chunk may have been taken all the same. What could not be recorded must not be released: it would be sent again.
+	if (taken || err != nil) && !l.owing {
 		l.insist(ctx, "release chunk", func(ctx context.Context) error { return l.worker.ledger.Release(ctx, chunk, l.worker.id) })
 	}
 	if err != nil && ctx.Err() == nil {
@@ -114,7 +118,7 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 		return err
 	}
 	l.recorded = time.Now()
-	for ctx.Err() == nil && !l.worker.halts(chunk.CampaignID) {
+	for !l.stops(ctx, chunk) {
 		l.claimed = time.Now()
 		mails, err := l.worker.ledger.Claim(ctx, chunk, l.worker.id, window)
 		if err != nil || len(mails) == 0 {
@@ -129,10 +133,15 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 	return nil
 }
 
+// stops reports that nothing more of the chunk may begin here.
+func (l *lane) stops(ctx context.Context, chunk posthaste.Chunk) bool {
+	return ctx.Err() != nil || l.worker.halts(chunk.CampaignID) || l.worker.fenced() || l.owing
+}
+
 // sendWindow sends the mails of a window and reports whether it came to its end.
 func (l *lane) sendWindow(ctx context.Context, chunk posthaste.Chunk, mailing *Mailing, mails []posthaste.Mail) bool {
 	for _, mail := range mails {
-		if ctx.Err() != nil || l.worker.halts(chunk.CampaignID) {
+		if l.stops(ctx, chunk) {
 			return false
 		}
 		outcome, sent := l.sendMail(ctx, mailing, mail)
@@ -188,13 +197,17 @@ func (l *lane) handOver(ctx context.Context, topicID int64, mail posthaste.Mail,
 		if l.connection == nil && !l.redial(ctx) {
 			return answer, false, false
 		}
-		end, ok := l.worker.optOuts.begin(mail.Recipient.ID, topicID, l.claimed)
+		if l.worker.fenced() {
+			return answer, false, false
+		}
+		begun, ok := l.worker.optOuts.begin(mail.Recipient.ID, topicID, l.claimed)
 		if !ok {
 			return answer, false, true
 		}
 		// A stop lets a message that has begun come to its end.
+		letter.Envelope.Begun = begun
 		answer = l.connection.Send(context.WithoutCancel(ctx), letter.Envelope, letter.Message)
-		end()
+		begun()
 		l.used = time.Now()
 		if !answer.Lost {
 			return answer, true, true
@@ -225,7 +238,13 @@ func (l *lane) redial(ctx context.Context) bool {
 // would be a mail that nobody can account for.
 func (l *lane) record(ctx context.Context, chunk posthaste.Chunk) {
 	if len(l.outcomes) > 0 {
-		l.insist(ctx, "record outcomes", func(ctx context.Context) error { return l.worker.ledger.Record(ctx, chunk, l.outcomes) })
+		recorded := l.insist(ctx, "record outcomes", func(ctx context.Context) error {
+			return l.worker.ledger.Record(ctx, chunk, l.worker.id, l.outcomes)
+		})
+		if !recorded {
+			l.owing = true
+			l.worker.owing.Store(true)
+		}
 		l.outcomes = l.outcomes[:0]
 	}
 	l.recorded = time.Now()
@@ -235,13 +254,16 @@ func (l *lane) record(ctx context.Context, chunk posthaste.Chunk) {
 // it cannot record becomes uncertain.
 const insistFor = 20 * time.Second
 
-// insist repeats do until it succeeds, or, once ctx has ended, for insistFor.
-func (l *lane) insist(ctx context.Context, what string, do func(context.Context) error) {
+// insist repeats do until it succeeds, or, once ctx has ended, for insistFor;
+// it reports whether it succeeded.
+func (l *lane) insist(ctx context.Context, what string, do func(context.Context) error) bool {
 	var deadline time.Time
 	for {
-		err := do(context.WithoutCancel(ctx))
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerLimit)
+		err := do(limited)
+		cancel()
 		if err == nil {
-			return
+			return true
 		}
 		slog.Error("ledger does not answer", "worker", l.worker.id, "operation", what, "error", err)
 		if ctx.Err() != nil {
@@ -249,7 +271,7 @@ func (l *lane) insist(ctx context.Context, what string, do func(context.Context)
 				deadline = time.Now().Add(insistFor)
 			}
 			if time.Now().After(deadline) {
-				return
+				return false
 			}
 		}
 		pause(context.WithoutCancel(ctx), storeRetry)

@@ -26,6 +26,11 @@ const (
 	// one it is taken for lost.
 	beatEvery = 3 * time.Second
 	silence   = 15 * time.Second
+	// fence is after how long without a beat a worker begins nothing any more,
+	// since it may be taken for lost soon. It leaves time for what is being begun.
+	fence = 10 * time.Second
+	// ledgerLimit bounds one call of the ledger that must not be given up with its caller.
+	ledgerLimit = 30 * time.Second
 	// mailingLife is how long a mailing is tried, from the freeze or the last resume.
 	mailingLife = 72 * time.Hour
 	// idleLimit is after how long without work a connection is closed.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,28 +120,38 @@ func dialerPatient(tb testing.TB, url string) relay.Dialer {
 // run starts a scheduler and one worker; the returned function stops them in order.
 func (h *house) run(hop relay.Dialer, connections int) (stop func()) {
 	h.tb.Helper()
+	return h.runOn(h.store, hop, connections)
+}
+
+func (h *house) runOn(ledger mailer.Ledger, hop relay.Dialer, connections int) (stop func()) {
+	h.tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	jobs, err := h.bus.Jobs(ctx)
-	must(h.tb, err)
-	ended := make(chan error, 2)
-	go func() { mailer.NewScheduler(h.store, h.bus).Run(ctx); ended <- nil }()
-	worker := mailer.NewWorker(fmt.Sprintf("w%d", time.Now().UnixNano()), connections, h.store, queue{jobs}, h.bus, h.composer, hop)
-	go func() { ended <- worker.Run(ctx) }()
-	stopped := false
-	stop = func() {
-		if stopped {
-			return
-		}
-		stopped = true
+	ended := h.runIn(ctx, ledger, hop, connections)
+	stop = sync.OnceFunc(func() {
 		cancel()
-		for range 2 {
-			if err := <-ended; err != nil {
-				h.tb.Error("stop:", err)
-			}
+		if err := <-ended; err != nil {
+			h.tb.Error("stop:", err)
 		}
-	}
+	})
 	h.tb.Cleanup(stop)
 	return stop
+}
+
+// runIn runs until ctx ends, and then tells how the worker ended.
+func (h *house) runIn(ctx context.Context, ledger mailer.Ledger, hop relay.Dialer, connections int) <-chan error {
+	h.tb.Helper()
+	jobs, err := h.bus.Jobs(ctx)
+	must(h.tb, err)
+	worker := mailer.NewWorker(fmt.Sprintf("w%d", time.Now().UnixNano()), connections, ledger, queue{jobs}, h.bus, h.composer, hop)
+	ended := make(chan error, 1)
+	go func() {
+		var scheduling sync.WaitGroup
+		scheduling.Go(func() { mailer.NewScheduler(h.store, h.bus).Run(ctx) })
+		err := worker.Run(ctx)
+		scheduling.Wait()
+		ended <- err
+	}()
+	return ended
 }
 
 // until waits for the ledger to be as wanted; it must add up at every look.

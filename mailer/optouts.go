@@ -14,8 +14,8 @@ const remember = 30 * time.Minute
 // sending to. It is safe for concurrent use.
 type optOuts struct {
 	mu      sync.Mutex
-	stopped map[int64][]heard // by recipient
-	sending map[int64]chan struct{}
+	stopped map[int64][]heard       // by recipient
+	sending map[int64]chan struct{} // those between begin and MAIL FROM
 	swept   time.Time
 }
 
@@ -29,7 +29,7 @@ func newOptOuts() *optOuts {
 }
 
 // hear notes an opt-out and returns when no mail to that recipient is before
-// its MAIL FROM any more: one that is being sent at this moment is waited for.
+// its MAIL FROM any more: one that is beginning at this moment is waited for.
 func (o *optOuts) hear(out posthaste.OptOut) {
 	o.mu.Lock()
 	o.sweep()
@@ -43,9 +43,10 @@ func (o *optOuts) hear(out posthaste.OptOut) {
 
 // begin reports whether a mail of the topic to the recipient, claimed at some
 // instant, may start now. What was heard before the claim the claim has read,
-// and with it what the recipient decided since. If it may start, end is to be
-// called when it is over. Two mails to one recipient at once do not begin.
-func (o *optOuts) begin(recipientID, topicID int64, claimed time.Time) (end func(), ok bool) {
+// and with it what the recipient decided since. If it may start, begun is to be
+// called once its MAIL FROM is on its way; calling it again does nothing. Two
+// mails to one recipient do not begin at once.
+func (o *optOuts) begin(recipientID, topicID int64, claimed time.Time) (begun func(), ok bool) {
 	for {
 		o.mu.Lock()
 		for _, h := range o.stopped[recipientID] {
@@ -64,12 +65,12 @@ func (o *optOuts) begin(recipientID, topicID int64, claimed time.Time) (end func
 	defer o.mu.Unlock()
 	over := make(chan struct{})
 	o.sending[recipientID] = over
-	return func() {
+	return sync.OnceFunc(func() {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		delete(o.sending, recipientID)
 		close(over)
-	}, true
+	}), true
 }
 
 func (o *optOuts) sweep() {

@@ -2,6 +2,8 @@ package mailer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -64,16 +66,15 @@ func (s *Scheduler) freeze(ctx context.Context) error {
 		return err
 	}
 	for _, id := range due {
-		campaign, err := s.schedule.Freeze(ctx, id)
-		if err != nil {
-			return err
+		campaign, freezeErr := s.schedule.Freeze(ctx, id)
+		if freezeErr != nil { // the others are due all the same
+			err = errors.Join(err, fmt.Errorf("campaign %d: %w", id, freezeErr))
+			continue
 		}
 		slog.Info("campaign frozen", "campaign", id, "audience", campaign.Audience)
-		if err := s.publisher.AnnounceState(ctx, id, posthaste.Sending); err != nil {
-			return err
-		}
+		err = errors.Join(err, s.publisher.AnnounceState(ctx, id, posthaste.Sending))
 	}
-	return nil
+	return err
 }
 
 func (s *Scheduler) queue(ctx context.Context) error {
@@ -83,12 +84,8 @@ func (s *Scheduler) queue(ctx context.Context) error {
 		if err != nil || len(chunks) == 0 {
 			return err
 		}
-		// Marked first, a crash in between would lose them; published first, it repeats them.
 		if err := s.publisher.PublishChunks(ctx, chunks); err != nil {
-			return err
-		}
-		if err := s.schedule.MarkPublished(ctx, chunks, now); err != nil {
-			return err
+			return errors.Join(err, s.schedule.Unqueue(context.WithoutCancel(ctx), chunks))
 		}
 		if len(chunks) < queueBatch {
 			return nil

@@ -1,11 +1,15 @@
 package mailer_test
 
 import (
+	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"posthaste"
+	"posthaste/internal/store"
 	"posthaste/internal/testkit"
+	"posthaste/mailer/relay"
 )
 
 // slowSink takes one message at a time: each waits for a tick of the test.
@@ -86,51 +90,150 @@ func TestStopGivesBackWhatIsClaimed(t *testing.T) {
 	}
 }
 
+// gate is a next hop that holds every message before its MAIL FROM, and accepts it.
+type gate struct {
+	arrived chan string // recipients
+	mail    chan struct{}
+}
+
+func (g gate) Dial(context.Context) (relay.Connection, error) { return g, nil }
+
+func (g gate) Send(_ context.Context, e relay.Envelope, _ []byte) relay.Answer {
+	g.arrived <- e.To
+	<-g.mail
+	e.HasBegun()
+	return relay.Answer{Reply: posthaste.Reply{Stage: posthaste.AtDot, Code: 250}}
+}
+
+func (gate) Close() error { return nil }
+
+// optOut opts an address out as the unsubscribe page does, and names the workers that confirmed.
+func (h *house) optOut(address string) []string {
+	h.tb.Helper()
+	r, err := h.store.FindRecipientByAddress(h.tb.Context(), address)
+	must(h.tb, err)
+	out := posthaste.OptOut{RecipientID: r.ID, TopicID: h.topic.ID, Channel: posthaste.ByOneClick}
+	must(h.tb, h.store.OptOut(h.tb.Context(), out))
+	workers, err := h.store.ListSending(h.tb.Context(), out)
+	must(h.tb, err)
+	for _, w := range workers {
+		if err := h.bus.TellOptOut(h.tb.Context(), w, out); err != nil {
+			h.tb.Error(err)
+		}
+	}
+	return workers
+}
+
 // TestOptOutInsideTheWindow: a claimed recipient who opts out is not begun, and
-// the confirmation of one whose mail is under way waits for it.
+// the confirmation to one whose mail is just beginning waits for its MAIL FROM.
 func TestOptOutInsideTheWindow(t *testing.T) {
 	t.Parallel()
 	h := build(t, 10)
-	sink := newSlowSink(t)
-	h.run(dialerPatient(t, sink.URL()), 1)
-	underway := <-sink.begun
+	hop := gate{arrived: make(chan string, 10), mail: make(chan struct{})}
+	h.run(hop, 1)
+	beginning := <-hop.arrived
 
-	stop := func(address string) []string {
-		r, err := h.store.FindRecipientByAddress(t.Context(), address)
-		must(t, err)
-		out := posthaste.OptOut{RecipientID: r.ID, TopicID: h.topic.ID, Channel: posthaste.ByOneClick}
-		must(t, h.store.OptOut(t.Context(), out))
-		workers, err := h.store.ListSending(t.Context(), out)
-		must(t, err)
-		for _, w := range workers {
-			if err := h.bus.TellOptOut(t.Context(), w, out); err != nil {
-				return []string{err.Error()}
-			}
-		}
-		return workers
-	}
-	if told := stop(email(7)); len(told) != 1 {
+	if told := h.optOut(email(7)); len(told) != 1 {
 		t.Fatalf("told %v, want the one worker whose window is open", told)
 	}
-	waiting := make(chan []string)
-	go func() { waiting <- stop(underway) }()
+	confirmed := make(chan []string)
+	go func() { confirmed <- h.optOut(beginning) }()
 	select {
-	case <-waiting:
-		t.Fatal("the opt-out was confirmed while the mail was before its data")
+	case <-confirmed:
+		t.Fatal("the opt-out was confirmed while the mail was before its MAIL FROM")
 	case <-time.After(300 * time.Millisecond):
 	}
-	sink.proceed <- struct{}{}
-	if told := <-waiting; len(told) != 1 {
+	hop.mail <- struct{}{}
+	if told := <-confirmed; len(told) != 1 {
 		t.Fatalf("told %v", told)
 	}
-	close(sink.proceed)
+	close(hop.mail)
 	got := h.until("the end", settled)
 	if got.Accepted != 9 || got.Suppressed != 1 {
 		t.Errorf("at the end %+v", got)
 	}
-	for _, m := range sink.Messages() {
-		if m.To == email(7) {
-			t.Error("the one who opted out got it")
-		}
+}
+
+// TestOptOutDoesNotWaitForASlowServer: past its MAIL FROM a mail has begun, and
+// nobody waits for its end.
+func TestOptOutDoesNotWaitForASlowServer(t *testing.T) {
+	t.Parallel()
+	h := build(t, 3)
+	sink := newSlowSink(t)
+	h.run(dialerPatient(t, sink.URL()), 1)
+	if told := h.optOut(<-sink.begun); len(told) != 1 {
+		t.Errorf("told %v", told)
+	}
+	close(sink.proceed)
+	if got := h.until("the end", settled); got.Accepted != 3 {
+		t.Errorf("at the end %+v", got)
+	}
+}
+
+// silentLedger is a ledger to which a worker's beats do not come through.
+type silentLedger struct {
+	*store.Store
+	silent *atomic.Bool
+}
+
+func (l silentLedger) Beat(ctx context.Context, worker string) error {
+	if l.silent.Load() {
+		return context.DeadlineExceeded
+	}
+	return l.Store.Beat(ctx, worker)
+}
+
+// TestWorkerWithoutBeatsBeginsNothing: one that may be taken for lost soon stops
+// by itself, and goes on when its beats come through again.
+func TestWorkerWithoutBeatsBeginsNothing(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it waits for the fence, ten seconds")
+	}
+	h := build(t, 40)
+	hop := gate{arrived: make(chan string, 40), mail: make(chan struct{})}
+	silent := &atomic.Bool{}
+	h.runOn(silentLedger{h.store, silent}, hop, 1)
+	<-hop.arrived
+	silent.Store(true)
+	time.AfterFunc(11*time.Second, func() { hop.mail <- struct{}{} })
+	got := h.until("the worker to give back its chunk", func(c posthaste.Counts) bool { return c.Accepted == 1 && c.Claimed == 0 })
+	if got.Queued != 39 || len(hop.arrived) != 0 {
+		t.Errorf("a worker without beats went on: %+v, %d more begun", got, len(hop.arrived))
+	}
+	silent.Store(false)
+	close(hop.mail)
+	if got := h.until("the end", settled); got.Accepted != 40 {
+		t.Errorf("at the end %+v", got)
+	}
+}
+
+// brokenLedger records nothing.
+type brokenLedger struct{ *store.Store }
+
+func (brokenLedger) Record(context.Context, posthaste.Chunk, string, []posthaste.Outcome) error {
+	return context.DeadlineExceeded
+}
+
+// TestWhatCannotBeRecordedIsNotReleased: a worker that stops while the ledger is
+// away leaves its window open, so that what it had sent is not sent again.
+func TestWhatCannotBeRecordedIsNotReleased(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it waits until the worker gives up, twenty seconds")
+	}
+	h := build(t, 5)
+	sink := testkit.NewSink(t, testkit.SinkOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := h.runIn(ctx, brokenLedger{h.store}, dialerPatient(t, sink.URL()), 1)
+	must(t, sink.Wait(t.Context(), 5))
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("the worker does not say that outcomes could not be recorded")
+	}
+	lost, err := h.store.ReleaseLost(t.Context(), 0)
+	must(t, err)
+	if got := h.until("the end", settled); lost != 5 || got.Uncertain != 5 {
+		t.Errorf("%d lost, %+v", lost, got)
 	}
 }

@@ -20,7 +20,7 @@ type Content interface {
 type Ledger interface {
 	TakeChunk(ctx context.Context, c posthaste.Chunk, worker string) (bool, error)
 	Claim(ctx context.Context, c posthaste.Chunk, worker string, size int) ([]posthaste.Mail, error)
-	Record(ctx context.Context, c posthaste.Chunk, outcomes []posthaste.Outcome) error
+	Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error
 	Release(ctx context.Context, c posthaste.Chunk, worker string) error
 	Beat(ctx context.Context, worker string) error
 	Leave(ctx context.Context, worker string) error
@@ -31,7 +31,7 @@ type Schedule interface {
 	ListDueCampaigns(ctx context.Context, now time.Time) ([]int64, error)
 	Freeze(ctx context.Context, campaignID int64) (posthaste.Campaign, error)
 	QueueReady(ctx context.Context, now time.Time, limit int) ([]posthaste.Chunk, error)
-	MarkPublished(ctx context.Context, chunks []posthaste.Chunk, now time.Time) error
+	Unqueue(ctx context.Context, chunks []posthaste.Chunk) error
 	ReleaseLost(ctx context.Context, silence time.Duration) (int64, error)
 	Finish(ctx context.Context) ([]int64, error)
 }

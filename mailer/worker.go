@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,6 +25,8 @@ type Worker struct {
 	hop         relay.Dialer
 	optOuts     *optOuts
 	halted      sync.Map // campaign id → posthaste.CampaignState that is not Sending
+	beaten      atomic.Pointer[time.Time]
+	owing       atomic.Bool // some outcome could not be recorded
 }
 
 // NewWorker makes a worker. id must be new at every start of a process: a lost
@@ -51,7 +54,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	defer stopTests()
-	if err := w.ledger.Beat(ctx, w.id); err != nil {
+	if err := w.beatOnce(ctx); err != nil {
 		return err
 	}
 	// The beat goes on until the last connection has given back its chunk.
@@ -67,6 +70,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	err = lanes.Wait()
 	stopBeating()
 	<-beats
+	if w.owing.Load() {
+		return errors.Join(err, errors.New("outcomes could not be recorded; their deliveries become uncertain"))
+	}
 	return errors.Join(err, w.ledger.Leave(context.WithoutCancel(ctx), w.id))
 }
 
@@ -78,11 +84,28 @@ func (w *Worker) beat(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := w.ledger.Beat(ctx, w.id); err != nil && ctx.Err() == nil {
+			if err := w.beatOnce(ctx); err != nil && ctx.Err() == nil {
 				slog.Warn("worker cannot reach the ledger", "worker", w.id, "error", err)
 			}
 		}
 	}
+}
+
+func (w *Worker) beatOnce(ctx context.Context) error {
+	asked := time.Now()
+	if err := w.ledger.Beat(ctx, w.id); err != nil {
+		return err
+	}
+	w.beaten.Store(&asked)
+	return nil
+}
+
+// fenced reports that the last beat is so long ago that the worker may be taken
+// for lost, as after it was stopped for a while: it must begin nothing. Both
+// clocks count, since the monotonic one may stand still with the machine.
+func (w *Worker) fenced() bool {
+	last := *w.beaten.Load()
+	return time.Since(last) > fence || time.Now().Round(0).Sub(last.Round(0)) > fence
 }
 
 func (w *Worker) hearState(campaignID int64, state posthaste.CampaignState) {
@@ -110,18 +133,18 @@ func (w *Worker) sendTest(ctx context.Context, campaignID, recipientID int64) (p
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
-	end, ok := w.optOuts.begin(recipientID, mailing.topic.ID, claimed)
+	begun, ok := w.optOuts.begin(recipientID, mailing.topic.ID, claimed)
 	if !mail.Allowed || !ok {
 		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Conflict, Message: "the recipient has not consented to the topic, or is suppressed"}
 	}
-	defer end()
+	defer begun()
 	letter, err := mailing.Compose(new(Space), mail, time.Now())
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
 	connection, err := w.hop.Dial(ctx)
 	if err != nil {
-		return posthaste.Reply{}, err
+		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Unavailable, Message: err.Error()} // it names the hop and the phase
 	}
 	defer connection.Close()
 	return connection.Send(ctx, letter.Envelope, letter.Message).Reply, nil

@@ -36,6 +36,11 @@ type config struct {
 	// default: the host of PublicURL.
 	BounceDomain string `env:"POSTHASTE_BOUNCE_DOMAIN"`
 	ListDomain   string `env:"POSTHASTE_LIST_DOMAIN"`
+	// DKIMKeys are selector@domain=/path/to/key.pem, with commas between them: the
+	// RSA key of each From domain, and an Ed25519 key beside it if wanted. None:
+	// mails go out unsigned, for the relay to sign. Processes that share a
+	// database and make mails (web, worker) need the same.
+	DKIMKeys string `env:"POSTHASTE_DKIM_KEYS"`
 	// Connections is the most SMTP connections of one worker, 1 to 256.
 	Connections int `env:"POSTHASTE_CONNECTIONS" envDefault:"8"`
 	// TrustedProxies are those whose X-Forwarded-For is believed.
@@ -45,7 +50,7 @@ type config struct {
 const configHelp = `The environment configures it: POSTHASTE_DATABASE_URL (sqlite:PATH | postgres://…), POSTHASTE_NATS_URL (embedded:PATH | nats://…),
 POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_PUBLIC_URL,
 POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_BOUNCE_DOMAIN,
-POSTHASTE_LIST_DOMAIN, POSTHASTE_CONNECTIONS (8), POSTHASTE_TRUSTED_PROXIES (CIDR,…). README.md says what each does.`
+POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_TRUSTED_PROXIES (CIDR,…). README.md says what each does.`
 
 // readConfig reads the variables and fills in what follows from others. A name
 // that begins with POSTHASTE_ and is none of them is refused: it is a typing mistake.
@@ -93,13 +98,16 @@ func (c config) complete() (config, error) {
 // withPublicURL sets the public URL and the domains that follow from it.
 func (c config) withPublicURL(text string) (config, error) {
 	u, err := url.Parse(strings.TrimSuffix(text, "/"))
-	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-		return c, posthaste.Refuse("POSTHASTE_PUBLIC_URL", "must be a URL such as https://mail.example.com")
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+		return c, posthaste.Refuse("POSTHASTE_PUBLIC_URL", "must be a URL without a path, such as https://mail.example.com")
 	}
 	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
 		return c, posthaste.Refuse("POSTHASTE_PUBLIC_URL", "must be https: one-click unsubscribing is defined for https only (RFC 8058)")
 	}
 	c.PublicURL = u.String()
+	if isLoopback(u.Hostname()) && c.leaves() {
+		return c, posthaste.Refuse("POSTHASTE_PUBLIC_URL", "must be set to an https URL: mail leaves this machine, and its recipients could not reach "+u.Host)
+	}
 	fill(&c.BounceDomain, u.Hostname())
 	fill(&c.ListDomain, u.Hostname())
 	return c, nil
@@ -119,15 +127,26 @@ func fill(field *string, value string) {
 // outboxDir is the folder that mail goes to, if it goes to one.
 func (c config) outboxDir() (string, bool) { return strings.CutPrefix(c.SMTPURL, "outbox:") }
 
+// leaves reports that mail goes to another machine.
+func (c config) leaves() bool {
+	u, err := url.Parse(c.SMTPURL)
+	return err == nil && u.Hostname() != "" && !isLoopback(u.Hostname())
+}
+
 // String names the configuration without passwords.
 func (c config) String() string {
 	return fmt.Sprintf("database %s, broker %s, next hop %s", redact(c.DatabaseURL), redact(c.NATSURL), redact(c.SMTPURL))
 }
 
+// redact keeps what tells one place from another, and no user, password or
+// option: a token may stand in any of them.
 func redact(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
 		return "(not a URL)"
 	}
-	return u.Redacted()
+	if u.Opaque != "" { // sqlite:PATH and the like
+		return u.Scheme + ":" + u.Opaque
+	}
+	return u.Scheme + "://" + u.Host + u.Path
 }

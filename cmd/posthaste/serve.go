@@ -21,6 +21,7 @@ import (
 	"posthaste/internal/token"
 	"posthaste/internal/web"
 	"posthaste/mailer"
+	"posthaste/mailer/dkim"
 	"posthaste/tracker"
 	"posthaste/unsubscribe"
 )
@@ -102,6 +103,10 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 		fill(&svc.config.SenderName, "The Weekly Post Ltd")
 		fill(&svc.config.PostalAddress, "1 Sample Street, 1000 Exampletown")
 	}
+	signer, err := dkim.Load(svc.config.DKIMKeys)
+	if err != nil {
+		return err
+	}
 	if err := svc.listen(e.ctx, s); err != nil {
 		return err
 	}
@@ -125,7 +130,7 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 		return err
 	}
 	svc.composer = mailer.NewComposer(svc.store, svc.keys, mailer.Sender{Name: svc.config.SenderName, PostalAddress: svc.config.PostalAddress,
-		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain})
+		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain, Signer: signer})
 	svc.unsub = unsubscribe.New(svc.store, svc.bus, svc.keys, svc.config.SenderName)
 	return nil
 }

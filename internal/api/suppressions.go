@@ -29,9 +29,10 @@ const scopeAll = "all"
 
 func (a *API) suppress(c echo.Context) error {
 	var in struct {
-		Email    string `json:"email"`
-		Scope    string `json:"scope"`
-		Evidence string `json:"evidence"`
+		Email    string           `json:"email"`
+		Scope    string           `json:"scope"`
+		Reason   posthaste.Reason `json:"reason"`
+		Evidence string           `json:"evidence"`
 	}
 	if err := read(c, &in); err != nil {
 		return err
@@ -42,6 +43,11 @@ func (a *API) suppress(c echo.Context) error {
 		f = append(f, rename(err, "email")...)
 	}
 	f.text("evidence", in.Evidence, 2000)
+	if in.Reason == "" {
+		in.Reason = posthaste.Manual
+	}
+	// What recipients said on the telephone is theirs to take back, as if they had clicked.
+	f.oneOf("reason", string(in.Reason), string(posthaste.Manual), string(posthaste.OptedOut), string(posthaste.Complaint))
 	topicID, key := posthaste.AllTopics, scopeAll
 	if in.Scope != "" && in.Scope != scopeAll {
 		topic, err := a.topic(c, "scope", in.Scope)
@@ -55,7 +61,7 @@ func (a *API) suppress(c echo.Context) error {
 		return err
 	}
 	x, err := a.store.Suppress(c.Request().Context(), addr.Canonical(), posthaste.Suppression{TopicID: topicID,
-		Reason: posthaste.Manual, Evidence: in.Evidence, Actor: web.ActorOf(c)})
+		Reason: in.Reason, Evidence: in.Evidence, Actor: web.ActorOf(c)})
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -148,11 +149,11 @@ func (b *Bus) ServeTests(send func(campaignID, recipientID int64) (posthaste.Rep
 		}
 		reply, err := send(order.CampaignID, order.RecipientID)
 		answer := testAnswer{Reply: reply}
-		if err != nil {
-			answer.Kind, answer.Error = posthaste.Unavailable, err.Error()
-		}
 		if ours, ok := errors.AsType[*posthaste.Error](err); ok {
-			answer.Kind = ours.Kind
+			answer.Kind, answer.Error = ours.Kind, ours.Message
+		} else if err != nil {
+			slog.Error("test mail not sent", "campaign", order.CampaignID, "error", err)
+			answer.Kind, answer.Error = posthaste.Unavailable, "the log of the worker says why"
 		}
 		return json.Marshal(answer)
 	})

@@ -110,7 +110,7 @@ func TestTestMails(t *testing.T) {
 		serve := func(campaignID, recipientID int64) (posthaste.Reply, error) {
 			sent.Add(1)
 			if recipientID == 3 {
-				return posthaste.Reply{}, errors.New("the next hop is away")
+				return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Unavailable, Message: "the next hop is away"}
 			}
 			return posthaste.Reply{Stage: posthaste.AtDot, Code: 250, Enhanced: "2.0.0", Text: fmt.Sprint("ok ", campaignID, recipientID)}, nil
 		}

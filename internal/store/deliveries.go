@@ -65,12 +65,14 @@ func (s *Store) CountDeliveries(ctx context.Context, campaignID int64) (posthast
 	if err != nil {
 		return posthaste.Counts{}, translate("count deliveries", err)
 	}
-	if len(rows) == 0 || rows[0].State != "audience" {
-		return posthaste.Counts{}, notFound("there is no campaign %d", campaignID)
-	}
 	var c posthaste.Counts
+	found := false
 	for _, r := range rows {
 		*c.Column(r.State) += r.N
+		found = found || r.State == "audience"
+	}
+	if !found {
+		return posthaste.Counts{}, notFound("there is no campaign %d", campaignID)
 	}
 	c.Queued -= c.Claimed
 	return c, nil
@@ -88,6 +90,10 @@ func (s *Store) Resolve(ctx context.Context, campaignID, number int64, to postha
 		}
 		if to == posthaste.Queued && campaign.State == posthaste.CampaignCancelled {
 			return conflict("the campaign was cancelled; it sends nothing any more")
+		}
+		// A changed row makes Finish, if it waits for this one, look again.
+		if _, err := exec(ctx, tx, "UPDATE campaigns SET version = version + 1 WHERE id = ?", campaignID); err != nil {
+			return err
 		}
 		n, err := exec(ctx, tx, "UPDATE deliveries SET state = ?, changed_at = ? WHERE campaign_id = ? AND number = ? AND state = ?",
 			to, micros(time.Now()), campaignID, number, posthaste.Uncertain)

@@ -14,6 +14,9 @@ import (
 	"posthaste"
 )
 
+// importLock is the key of the advisory lock that lets one import merge at a time.
+const importLock = 0x706f7375
+
 // errDryRun rolls a dry run back.
 var errDryRun = errors.New("dry run")
 
@@ -30,11 +33,11 @@ func (s *Store) Import(ctx context.Context, order posthaste.Import, rows iter.Se
 		return report, translate("import recipients", err)
 	}
 	defer conn.Close()
+	// The connection goes back to the pool, so what was staged must go in any case.
+	defer conn.ExecContext(context.WithoutCancel(ctx), "DROP TABLE IF EXISTS staged")
 	if err := s.stage(ctx, conn, rows); err != nil {
 		return report, translate("stage recipients", err)
 	}
-	// The connection goes back to the pool, so what was staged must go in any case.
-	defer conn.ExecContext(context.WithoutCancel(ctx), "DROP TABLE IF EXISTS staged")
 
 	err = conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := s.merge(ctx, tx, order, &report); err != nil {
@@ -133,6 +136,10 @@ func (s *Store) stageSQLite(ctx context.Context, conn bun.Conn, rows iter.Seq2[p
 // merge runs inside the transaction. Order matters: known recipients are
 // changed before new ones are added, so that the two counts stay apart.
 func (s *Store) merge(ctx context.Context, tx bun.Tx, order posthaste.Import, report *posthaste.ImportReport) error {
+	// One merge at a time: two that add the same recipients would end in a conflict.
+	if _, err := exec(ctx, tx, s.pick("SELECT pg_advisory_xact_lock(?)", "SELECT ?"), importLock); err != nil {
+		return err
+	}
 	now := micros(time.Now())
 	var staged int64
 	if err := tx.NewRaw("SELECT count(*) FROM staged").Scan(ctx, &staged); err != nil {
@@ -153,7 +160,8 @@ func (s *Store) merge(ctx context.Context, tx bun.Tx, order posthaste.Import, re
 	}
 	added, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
 		SELECT email, canonical, address_hash, name, locale, time_zone, attributes`+s.pick("::jsonb", "")+`, ?, ?
-		FROM staged s WHERE NOT EXISTS (SELECT 1 FROM recipients r WHERE r.canonical = s.canonical) ORDER BY line`, now, now)
+		FROM staged s WHERE NOT EXISTS (SELECT 1 FROM recipients r WHERE r.canonical = s.canonical) ORDER BY line
+		ON CONFLICT (canonical) DO NOTHING`, now, now)
 	if err != nil {
 		return err
 	}
@@ -208,17 +216,32 @@ func (s *Store) consentStaged(ctx context.Context, tx bun.Tx, order posthaste.Im
 		order.TopicID, bun.List([]posthaste.Reason{posthaste.OptedOut, posthaste.Complaint})); err != nil {
 		return 0, err
 	}
-	if _, err := exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at)
-		SELECT id, ?, ?, ?, ?, ?, ?, '', ? FROM agreeing ORDER BY id`,
-		posthaste.ForTopic, order.TopicID, posthaste.Given, posthaste.ByImport, evidence, order.Actor, now); err != nil {
-		return 0, err
-	}
-	if _, err := exec(ctx, tx, `INSERT INTO consent_states (recipient_id, purpose, topic_id, decision)
-		SELECT id, ?, ?, ? FROM agreeing ORDER BY id`, posthaste.ForTopic, order.TopicID, posthaste.Given); err != nil {
+	if err := s.agree(ctx, tx, order, evidence, now); err != nil {
 		return 0, err
 	}
 	_, err = exec(ctx, tx, "DROP TABLE agreeing")
 	return silent, err
+}
+
+// agree appends the consents of those in agreeing, with their current states.
+// On PostgreSQL somebody may have decided since agreeing was read: that decision stays.
+func (s *Store) agree(ctx context.Context, tx bun.Tx, order posthaste.Import, evidence, now int64) error {
+	states := tx.NewRaw(`INSERT INTO consent_states (recipient_id, purpose, topic_id, decision)
+		SELECT id, ?, ?, ? FROM agreeing ORDER BY id`, posthaste.ForTopic, order.TopicID, posthaste.Given)
+	ledger := func(from string) *bun.RawQuery {
+		return tx.NewRaw(`INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at)
+			SELECT id, ?, ?, ?, ?, ?, ?, '', ? FROM `+from+` ORDER BY id`,
+			posthaste.ForTopic, order.TopicID, posthaste.Given, posthaste.ByImport, evidence, order.Actor, now)
+	}
+	if !s.Single() {
+		_, err := exec(ctx, tx, "WITH fresh AS (? ON CONFLICT DO NOTHING RETURNING recipient_id AS id) ?", states, ledger("fresh"))
+		return err
+	}
+	if _, err := states.Exec(ctx); err != nil {
+		return err
+	}
+	_, err := ledger("agreeing").Exec(ctx)
+	return err
 }
 
 // putEvidence stores the words once and gives their id.

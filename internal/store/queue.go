@@ -14,8 +14,9 @@ import (
 const lostMessage = 2 * time.Minute
 
 // QueueReady makes due retries queued and gives up to limit chunks that are
-// sending, owned by nobody and not in the queue: their messages are to be
-// published, then MarkPublished. A chunk that is published twice does no harm.
+// sending, owned by nobody and not in the queue, marked as published: their
+// messages are to be published now, or else Unqueue. A chunk that is published
+// twice does no harm; one that a crash left unpublished comes again after lostMessage.
 func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]posthaste.Chunk, error) {
 	var rows []struct{ CampaignID, First, Last, RetryAt int64 }
 	err := s.inTx(ctx, "queue chunks", func(ctx context.Context, tx bun.Tx) error {
@@ -27,6 +28,10 @@ func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]pos
 			return err
 		}
 		for _, r := range rows {
+			if _, err := exec(ctx, tx, "UPDATE chunks SET published_at = ? WHERE campaign_id = ? AND first = ?",
+				micros(now), r.CampaignID, r.First); err != nil {
+				return err
+			}
 			if r.RetryAt == 0 {
 				continue
 			}
@@ -44,12 +49,12 @@ func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]pos
 	return chunks, err
 }
 
-// MarkPublished notes that the broker has the chunks' messages.
-func (s *Store) MarkPublished(ctx context.Context, chunks []posthaste.Chunk, now time.Time) error {
-	return s.inTx(ctx, "mark published", func(ctx context.Context, tx bun.Tx) error {
+// Unqueue takes back that chunks were published, so that they are ready at once.
+func (s *Store) Unqueue(ctx context.Context, chunks []posthaste.Chunk) error {
+	return s.inTx(ctx, "unqueue chunks", func(ctx context.Context, tx bun.Tx) error {
 		for _, c := range chunks {
-			if _, err := exec(ctx, tx, "UPDATE chunks SET published_at = ? WHERE campaign_id = ? AND first = ? AND owner = ''",
-				micros(now), c.CampaignID, c.First); err != nil {
+			if _, err := exec(ctx, tx, "UPDATE chunks SET published_at = 0 WHERE campaign_id = ? AND first = ? AND owner = ''",
+				c.CampaignID, c.First); err != nil {
 				return err
 			}
 		}
@@ -59,8 +64,12 @@ func (s *Store) MarkPublished(ctx context.Context, chunks []posthaste.Chunk, now
 
 // ReleaseLost takes the chunks of workers that were not seen for longer than
 // silence (0: of every worker). What their windows covered and has no outcome
-// becomes uncertain: it may have been handed over. It returns how many did.
+// becomes uncertain: it may have been handed over. It returns how many did. On
+// SQLite, where the workers are in this very process, silence tells nothing.
 func (s *Store) ReleaseLost(ctx context.Context, silence time.Duration) (uncertain int64, err error) {
+	if s.Single() && silence > 0 {
+		return 0, nil
+	}
 	err = s.inTx(ctx, "release lost chunks", func(ctx context.Context, tx bun.Tx) error {
 		var lost []struct {
 			CampaignID, First, Last int64

@@ -11,9 +11,10 @@ import (
 
 // Record writes the outcomes of a window's deliveries, all or nothing, and
 // suppresses the addresses that bounced. A delivery that became uncertain, since
-// its worker was taken for lost, takes the outcome that is now known; one that a
+// its worker was taken for lost, takes a final outcome that is now known, and
+// stays uncertain otherwise: nobody waits for its retry any more. One that a
 // person decided meanwhile stays as decided.
-func (s *Store) Record(ctx context.Context, c posthaste.Chunk, outcomes []posthaste.Outcome) error {
+func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
@@ -33,8 +34,9 @@ func (s *Store) Record(ctx context.Context, c posthaste.Chunk, outcomes []postha
 		_, err := exec(ctx, tx, `WITH o (number, state, tried, retry_at, stage, code, enhanced, reply, at) AS (VALUES ?0)
 			UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
 				enhanced = o.enhanced, reply = o.reply, changed_at = o.at
-			FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')`,
-			bun.List(rows), c.CampaignID)
+			FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')
+			AND (o.state <> 'deferred' OR EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3))`,
+			bun.List(rows), c.CampaignID, c.First, worker)
 		if err != nil || len(bounced) == 0 {
 			return err
 		}

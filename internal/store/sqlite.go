@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -19,6 +20,14 @@ func openSQLite(path string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create data folder: %w", err)
 	}
+	// Made here, so that what SQLite makes beside it has the same mode.
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create sqlite file: %w", err)
+	}
+	if err := errors.Join(file.Chmod(0o600), file.Close()); err != nil {
+		return nil, fmt.Errorf("protect sqlite file: %w", err)
+	}
 	query := url.Values{"_txlock": {"immediate"}, "_pragma": {
 		"busy_timeout(60000)", "journal_mode(wal)", "synchronous(full)",
 		"foreign_keys(on)", "cache_size(-8000)", "temp_store(file)",
@@ -26,9 +35,6 @@ func openSQLite(path string) (*Store, error) {
 	db, err := driver.Open("file:" + escape(path) + "?" + query.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("open sqlite: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("protect sqlite file: %w", err)
 	}
 	return &Store{db: pool(db, sqliteConnections, sqlitedialect.New())}, nil
 }

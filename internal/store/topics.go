@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"posthaste"
@@ -23,8 +24,13 @@ func (s *Store) AddTopic(ctx context.Context, t posthaste.Topic) (posthaste.Topi
 	t.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
 	err := s.db.NewRaw("INSERT INTO topics (key, name, created_at) VALUES (?, ?, ?) RETURNING id",
 		t.Key, t.Name, micros(t.CreatedAt)).Scan(ctx, &t.ID)
+	err = translate("add topic", err)
+	if errors.Is(err, posthaste.Conflict) {
+		err = &posthaste.Error{Kind: posthaste.Conflict, Message: "there is such a topic already", Err: err,
+			Fields: []posthaste.Field{{Name: "key", Reason: "is taken"}}}
+	}
 	if err != nil {
-		return posthaste.Topic{}, translate("add topic", err)
+		return posthaste.Topic{}, err
 	}
 	return t, nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -77,8 +78,8 @@ func problemHandler(asPage bool) echo.HTTPErrorHandler {
 		if p.Status == http.StatusUnauthorized && header.Get("WWW-Authenticate") == "" {
 			header.Set("WWW-Authenticate", "Bearer")
 		}
-		if asPage {
-			writePage(c, p)
+		if asPage || wantsPage(c) {
+			writePage(c, p, asPage)
 			return
 		}
 		header.Set(echo.HeaderContentType, "application/problem+json")
@@ -87,12 +88,17 @@ func problemHandler(asPage bool) echo.HTTPErrorHandler {
 	}
 }
 
+// wantsPage reports that a browser asks, and not for the API.
+func wantsPage(c echo.Context) bool {
+	return strings.Contains(c.Request().Header.Get(echo.HeaderAccept), "text/html") && !strings.HasPrefix(c.Request().URL.Path, "/api/")
+}
+
 // writePage shows the same page for every link that is not valid, whatever is
 // wrong with it.
-func writePage(c echo.Context, p problem) {
+func writePage(c echo.Context, p problem, recipient bool) {
 	title, text := "Something went wrong", "Please try again in a minute."
 	switch {
-	case p.Status == http.StatusNotFound:
+	case p.Status == http.StatusNotFound && recipient:
 		title, text, p.Request = "This link is not valid", "Please use the link as it stands in the mail.", ""
 	case p.Status < http.StatusInternalServerError:
 		title, text = p.Title, p.Detail

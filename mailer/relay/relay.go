@@ -15,6 +15,16 @@ import (
 type Envelope struct {
 	From string
 	To   string
+	// Begun, if not nil, is called once MAIL FROM is on its way, at the latest
+	// when Send returns: from then on the message has begun.
+	Begun func()
+}
+
+// HasBegun calls Begun.
+func (e Envelope) HasBegun() {
+	if e.Begun != nil {
+		e.Begun()
+	}
 }
 
 // Answer is what became of one message.

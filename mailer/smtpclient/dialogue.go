@@ -143,6 +143,9 @@ func (t *talk) run(message []byte) relay.Answer {
 	}
 	for _, step := range steps {
 		code, text, err := t.command(step.line)
+		if step.stage == posthaste.AtMail {
+			t.envelope.HasBegun()
+		}
 		switch {
 		case err != nil:
 			return t.lost(step.stage, false, err, t.timeouts.Command)

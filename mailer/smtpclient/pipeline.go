@@ -16,7 +16,9 @@ func (t *talk) pipelined(steps []step, message []byte) relay.Answer {
 			return t.lost(step.stage, false, err, t.timeouts.Command)
 		}
 	}
-	if err := w.Flush(); err != nil {
+	err := w.Flush()
+	t.envelope.HasBegun()
+	if err != nil {
 		return t.lost(posthaste.AtMail, false, err, t.timeouts.Command)
 	}
 	var refused *relay.Answer // the first refusal; what follows from it says nothing more
