@@ -124,7 +124,7 @@ func TestFromNeedsAKey(t *testing.T) {
 		{"its parent's key", key, "news@news.example.com", ""},
 		{"another domain's key", key, "news@example.net", "is at example.net, for which POSTHASTE_DKIM_KEYS has no DKIM key"},
 		{"a subdomain's key", "r1@news.example.com=" + rsaFile, "news@example.com", "is at example.com, for which POSTHASTE_DKIM_KEYS has no DKIM key"},
-		{"no address", key, "news", "is empty"},
+		{"no address", key, "news", "has no @"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

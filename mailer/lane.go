@@ -9,6 +9,7 @@ import (
 
 	"posthaste"
 	"posthaste/mailer/bounce"
+	"posthaste/mailer/journal"
 	"posthaste/mailer/relay"
 )
 
@@ -29,9 +30,11 @@ type lane struct {
 	used       time.Time
 	space      Space
 	outcomes   []posthaste.Outcome
+	chunk      posthaste.Chunk
 	claimed    time.Time // just before the open window was
 	recorded   time.Time
 	owing      bool // an outcome could not be recorded
+	journal    *journal.Lane
 }
 
 // run takes jobs until ctx ends.
@@ -117,7 +120,7 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 	if err != nil {
 		return err
 	}
-	l.recorded = time.Now()
+	l.recorded, l.chunk = time.Now(), chunk
 	for !l.stops(ctx, chunk) {
 		l.claimed = time.Now()
 		mails, err := l.worker.ledger.Claim(ctx, chunk, l.worker.id, window)
@@ -168,7 +171,7 @@ func (l *lane) sendMail(ctx context.Context, mailing *Mailing, mail posthaste.Ma
 		outcome.State, outcome.Reply.Text, outcome.At = posthaste.Failed, "this mail cannot be made: "+err.Error(), time.Now()
 		return outcome, true
 	}
-	answer, begun, connected := l.handOver(ctx, mailing.topic.ID, mail, letter)
+	answer, begun, connected := l.handOver(ctx, mailing, mail, letter)
 	if !connected {
 		return outcome, false
 	}
@@ -183,13 +186,16 @@ func (l *lane) sendMail(ctx context.Context, mailing *Mailing, mail posthaste.Ma
 		since := mailing.campaign.SendingSince
 		outcome.State, outcome.RetryAt = bounce.Decide(answer.Reply, mail.Attempts+1, since, outcome.At, since.Add(mailingLife), rand.Float64())
 	}
+	if begun {
+		l.journal.Answered(outcome)
+	}
 	return outcome, true
 }
 
 // handOver looks for an opt-out for the last time and sends. A connection that
 // is lost before the final dot, as servers do after some number of messages, is
 // opened again once for the same message.
-func (l *lane) handOver(ctx context.Context, topicID int64, mail posthaste.Mail, letter Letter) (answer relay.Answer, begun, connected bool) {
+func (l *lane) handOver(ctx context.Context, mailing *Mailing, mail posthaste.Mail, letter Letter) (answer relay.Answer, begun, connected bool) {
 	if !mail.Allowed {
 		return answer, false, true
 	}
@@ -200,11 +206,12 @@ func (l *lane) handOver(ctx context.Context, topicID int64, mail posthaste.Mail,
 		if l.worker.fenced() {
 			return answer, false, false
 		}
-		begun, ok := l.worker.optOuts.begin(mail.Recipient.ID, topicID, l.claimed)
+		begun, ok := l.worker.optOuts.begin(mail.Recipient.ID, mailing.topic.ID, l.claimed)
 		if !ok {
 			return answer, false, true
 		}
 		// A stop lets a message that has begun come to its end.
+		l.journal.Begin(l.chunk, mail.Number, mail.Recipient.ID)
 		letter.Envelope.Begun = begun
 		answer = l.connection.Send(context.WithoutCancel(ctx), letter.Envelope, letter.Message)
 		begun()
@@ -244,7 +251,9 @@ func (l *lane) record(ctx context.Context, chunk posthaste.Chunk) {
 		if !recorded {
 			l.owing = true
 			l.worker.owing.Store(true)
+			return
 		}
+		l.journal.Clear()
 		l.outcomes = l.outcomes[:0]
 	}
 	l.recorded = time.Now()

@@ -142,7 +142,7 @@ func (h *house) runIn(ctx context.Context, ledger mailer.Ledger, hop relay.Diale
 	h.tb.Helper()
 	jobs, err := h.bus.Jobs(ctx)
 	must(h.tb, err)
-	worker := mailer.NewWorker(fmt.Sprintf("w%d", time.Now().UnixNano()), connections, ledger, queue{jobs}, h.bus, h.composer, hop)
+	worker := mailer.NewWorker(fmt.Sprintf("w%d", time.Now().UnixNano()), connections, nil, ledger, queue{jobs}, h.bus, h.composer, hop)
 	ended := make(chan error, 1)
 	go func() {
 		var scheduling sync.WaitGroup

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"posthaste"
+	"posthaste/mailer/journal"
 	"posthaste/mailer/relay"
 )
 
@@ -27,12 +28,14 @@ type Worker struct {
 	halted      sync.Map // campaign id → posthaste.CampaignState that is not Sending
 	beaten      atomic.Pointer[time.Time]
 	owing       atomic.Bool // some outcome could not be recorded
+	journal     *journal.Journal
 }
 
 // NewWorker makes a worker. id must be new at every start of a process: a lost
-// worker is known by it. connections is the number of SMTP connections at most.
-func NewWorker(id string, connections int, ledger Ledger, queue Queue, signals Signals, composer *Composer, hop relay.Dialer) *Worker {
-	return &Worker{id: id, connections: connections, ledger: ledger, queue: queue, signals: signals,
+// worker is known by it. connections is the number of SMTP connections at most; j
+// has as many lanes, or is nil for a worker that keeps no journal.
+func NewWorker(id string, connections int, j *journal.Journal, ledger Ledger, queue Queue, signals Signals, composer *Composer, hop relay.Dialer) *Worker {
+	return &Worker{id: id, connections: connections, journal: j, ledger: ledger, queue: queue, signals: signals,
 		composer: composer, hop: hop, optOuts: newOptOuts()}
 }
 
@@ -63,16 +66,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	go func() { defer close(beats); w.beat(beating) }()
 
 	var lanes errgroup.Group
-	for range w.connections {
-		l := &lane{worker: w}
+	for n := range w.connections {
+		l := &lane{worker: w, journal: w.journal.Lane(n)}
 		lanes.Go(func() error { l.run(ctx); return nil })
 	}
 	err = lanes.Wait()
 	stopBeating()
 	<-beats
-	if w.owing.Load() {
+	if w.owing.Load() { // the journal stays: the next start records what it says
 		return errors.Join(err, errors.New("outcomes could not be recorded; their deliveries become uncertain"))
 	}
+	w.journal.Close()
 	return errors.Join(err, w.ledger.Leave(context.WithoutCancel(ctx), w.id))
 }
 

@@ -130,7 +130,7 @@ func (c config) outboxDir() (string, bool) { return strings.CutPrefix(c.SMTPURL,
 // leaves reports that mail goes to another machine.
 func (c config) leaves() bool {
 	u, err := url.Parse(c.SMTPURL)
-	return err == nil && u.Hostname() != "" && !isLoopback(u.Hostname())
+	return err == nil && strings.HasPrefix(u.Scheme, "smtp") && !isLoopback(u.Hostname())
 }
 
 // String names the configuration without passwords.

@@ -19,7 +19,7 @@ func TestKillInTheMiddle(t *testing.T) {
 	if testing.Short() {
 		audience = 2_000
 	}
-	const connections, window = 8, 32
+	const connections = 8
 	inBothModes(t, func(t *testing.T, env []string) {
 		sink := testkit.NewFastSink(t)
 		sink.RecordRecipients()
@@ -39,8 +39,8 @@ func TestKillInTheMiddle(t *testing.T) {
 		if done.Counts.Accepted+done.Counts.Uncertain != int64(audience) || int64(len(uncertain)) != done.Counts.Uncertain {
 			t.Errorf("counts %+v, %d listed as uncertain", done.Counts, len(uncertain))
 		}
-		if len(uncertain) > connections*window {
-			t.Errorf("%d are uncertain, more than %d connections × %d", len(uncertain), connections, window)
+		if len(uncertain) > connections { // each has one message under way
+			t.Errorf("%d are uncertain, more than the %d connections", len(uncertain), connections)
 		}
 		times := sink.Times()
 		for i := range audience {

@@ -51,6 +51,7 @@ func TestBadSettings(t *testing.T) {
 		"POSTHASTE_PUBLIC_URL=mail.example.com":          "POSTHASTE_PUBLIC_URL must be a URL",
 		"POSTHASTE_PUBLIC_URL=https://example.com/mail":  "POSTHASTE_PUBLIC_URL must be a URL without a path",
 		"POSTHASTE_SMTP_URL=smtp://mail.example.com":     "POSTHASTE_PUBLIC_URL must be set to an https URL",
+		"POSTHASTE_DKIM_KEYS=r1@example.com=/no/such":    "POSTHASTE_DKIM_KEYS entry r1@example.com names a file that cannot be read: no such file",
 		"POSTHASTE_CONNECTIONS=0":                        "POSTHASTE_CONNECTIONS must be a whole number from 1 to 256",
 		"POSTHASTE_CONNECTIONS=many":                     "environment:",
 		"POSTHASTE_LISTEN=nowhere:port":                  "POSTHASTE_LISTEN",

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,6 +20,7 @@ import (
 	"posthaste/internal/web"
 	"posthaste/mailer"
 	"posthaste/mailer/dkim"
+	"posthaste/mailer/journal"
 	"posthaste/tracker"
 	"posthaste/unsubscribe"
 )
@@ -146,19 +145,6 @@ func (svc *service) close() {
 	}
 }
 
-// recover takes back what the last run was sending, when it must be gone: its
-// lock on the database is ours.
-func (svc *service) recover(ctx context.Context) error {
-	if !svc.store.Single() {
-		return nil // the scheduler finds out by the silence of workers
-	}
-	lost, err := svc.store.ReleaseLost(ctx, 0)
-	if lost > 0 {
-		slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", lost)
-	}
-	return err
-}
-
 // listen opens the ports first: the public URL may follow from one.
 func (svc *service) listen(ctx context.Context, s serveCommand) (err error) {
 	open := func(address, setting string) (net.Listener, error) {
@@ -215,7 +201,11 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 			if err != nil {
 				return err
 			}
-			return mailer.NewWorker(id, svc.config.Connections, svc.store, queue{jobs}, svc.bus, svc.composer, svc.hop.dialer).Run(ctx)
+			keeps, err := journal.Open(svc.journalDir(), id, svc.config.Connections)
+			if err != nil {
+				slog.Warn("no journal is kept: more would be uncertain after a crash", "error", err)
+			}
+			return mailer.NewWorker(id, svc.config.Connections, keeps, svc.store, queue{jobs}, svc.bus, svc.composer, svc.hop.dialer).Run(ctx)
 		})
 	}
 }
@@ -247,19 +237,4 @@ func (svc *service) recordHits(ctx context.Context) {
 		case <-time.After(recordRetry):
 		}
 	}
-}
-
-// instanceID names this start of this process: a lost worker is known by it.
-func instanceID() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	safe := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
-			return r
-		}
-		return '-'
-	}, host)
-	return fmt.Sprintf("%s-%d-%d", safe, os.Getpid(), time.Now().UnixMilli())
 }

@@ -191,6 +191,26 @@ func TestReleaseLostMakesOnlyTheWindowUncertain(t *testing.T) {
 	})
 }
 
+func TestSettleKnowsWhatALostWorkerDid(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		c, chunks, _ := sending(t, s, 60)
+		mails := take(t, s, chunks[0], "lost", 8)
+		other := take(t, s, chunks[1], "alive", 8)
+		known := append(outcomes(mails[:2], posthaste.Accepted), outcomes(mails[2:3], posthaste.Uncertain)...)
+		// The journal of a chunk that is not the worker's any more says nothing.
+		must(t, s.Settle(t.Context(), "lost", map[posthaste.Chunk][]posthaste.Outcome{chunks[0]: known, chunks[1]: outcomes(other[:1], posthaste.Failed)}))
+		got := counts(t, s, c.ID)
+		if got.Accepted != 2 || got.Uncertain != 1 || got.Claimed != 8 || got.Queued != 60-2-1-8 || got.Failed != 0 {
+			t.Fatalf("after settling %+v", got)
+		}
+		must(t, s.Settle(t.Context(), "lost", map[posthaste.Chunk][]posthaste.Outcome{chunks[0]: outcomes(mails[5:6], posthaste.Failed)}))
+		if again := counts(t, s, c.ID); again != got {
+			t.Fatalf("settling again changed %+v to %+v", got, again)
+		}
+	})
+}
+
 func TestResolveUncertain(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {

@@ -101,6 +101,30 @@ func (s *Store) ReleaseLost(ctx context.Context, silence time.Duration) (uncerta
 	return uncertain, err
 }
 
+// Settle ends a worker that is surely gone and of which it is known what it had
+// done: the outcomes, by chunk, are recorded as far as the worker still owns
+// the chunk, and all else that its windows covered is queued again.
+func (s *Store) Settle(ctx context.Context, worker string, outcomes map[posthaste.Chunk][]posthaste.Outcome) error {
+	return s.inTx(ctx, "settle worker", func(ctx context.Context, tx bun.Tx) error {
+		var owned []struct{ CampaignID, First, Last int64 }
+		if err := tx.NewRaw("SELECT campaign_id, first, last FROM chunks WHERE done = 0 AND owner = ?"+s.pick(" FOR UPDATE", ""),
+			worker).Scan(ctx, &owned); err != nil {
+			return err
+		}
+		for _, r := range owned {
+			c := posthaste.Chunk{CampaignID: r.CampaignID, First: r.First, Last: r.Last}
+			if err := recordOutcomes(ctx, tx, c, worker, outcomes[c]); err != nil {
+				return err
+			}
+			if err := closeChunk(ctx, tx, c, worker); err != nil {
+				return err
+			}
+		}
+		_, err := exec(ctx, tx, "DELETE FROM workers WHERE id = ?", worker)
+		return err
+	})
+}
+
 // Finish sets the campaigns of which every chunk is done to sent and gives
 // their ids; of cancelled ones it cancels what a worker let go of since.
 func (s *Store) Finish(ctx context.Context) ([]int64, error) {

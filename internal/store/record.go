@@ -15,6 +15,12 @@ import (
 // stays uncertain otherwise: nobody waits for its retry any more. One that a
 // person decided meanwhile stays as decided.
 func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
+	return s.inTx(ctx, "record outcomes", func(ctx context.Context, tx bun.Tx) error {
+		return recordOutcomes(ctx, tx, c, worker, outcomes)
+	})
+}
+
+func recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
@@ -30,21 +36,19 @@ func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, ou
 			bounced = append(bounced, o.RecipientID)
 		}
 	}
-	return s.inTx(ctx, "record outcomes", func(ctx context.Context, tx bun.Tx) error {
-		_, err := exec(ctx, tx, `WITH o (number, state, tried, retry_at, stage, code, enhanced, reply, at) AS (VALUES ?0)
-			UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
-				enhanced = o.enhanced, reply = o.reply, changed_at = o.at
-			FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')
-			AND (o.state <> 'deferred' OR EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3))`,
-			bun.List(rows), c.CampaignID, c.First, worker)
-		if err != nil || len(bounced) == 0 {
-			return err
-		}
-		_, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			SELECT r.address_hash, 0, ?, d.reply, '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
-			WHERE r.id IN (?) ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.List(bounced))
+	_, err := exec(ctx, tx, `WITH o (number, state, tried, retry_at, stage, code, enhanced, reply, at) AS (VALUES ?0)
+		UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
+			enhanced = o.enhanced, reply = o.reply, changed_at = o.at
+		FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')
+		AND (o.state <> 'deferred' OR EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3))`,
+		bun.List(rows), c.CampaignID, c.First, worker)
+	if err != nil || len(bounced) == 0 {
 		return err
-	})
+	}
+	_, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+		SELECT r.address_hash, 0, ?, d.reply, '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
+		WHERE r.id IN (?) ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.List(bounced))
+	return err
 }
 
 // Release gives a chunk back: its window closes, what was claimed and has no

@@ -44,7 +44,7 @@ func (s *Signer) Covers(domain string) bool { return len(s.find(domain)) > 0 }
 // a parent's signature is aligned with a subdomain's From, as DMARC (RFC 9989)
 // has it unless the parent asks for strict alignment.
 func (s *Signer) find(domain string) []key {
-	for more := true; more && !s.Empty(); _, domain, more = strings.Cut(domain, ".") {
+	for more := true; more; _, domain, more = strings.Cut(domain, ".") {
 		if keys := s.keys[domain]; keys != nil {
 			return keys
 		}

@@ -52,7 +52,7 @@ func Load(setting string) (*Signer, error) {
 			reason = s.clash(k)
 		}
 		if reason != "" {
-			fault(k.String(), reason)
+			fault("entry "+k.String(), reason)
 			continue
 		}
 		s.keys[k.domain] = append(s.keys[k.domain], k)
@@ -169,7 +169,7 @@ func (s *Signer) complete() (faults []posthaste.Field) {
 		keys := s.keys[domain]
 		slices.SortFunc(keys, func(a, b key) int { return strings.Compare(b.algorithm, a.algorithm) })
 		if keys[0].algorithm != rsaSHA256 {
-			faults = append(faults, posthaste.Field{Name: Setting, Reason: keys[0].String() + " is an Ed25519 key alone; many receivers verify RSA only, so it must stand beside an RSA key of the same domain"})
+			faults = append(faults, posthaste.Field{Name: Setting, Reason: "entry " + keys[0].String() + " is an Ed25519 key alone; many receivers verify RSA only, so it must stand beside an RSA key of the same domain"})
 		}
 	}
 	return faults

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"posthaste/mailer/journal"
+)
+
+func (svc *service) journalDir() string { return filepath.Join(svc.config.DataDir, "journal") }
+
+// recover takes back what earlier processes on this machine were sending when
+// they were killed. Their journals say what became of it; without one, on a
+// database that only one process has, all that a window covered is uncertain.
+// Elsewhere the scheduler finds out by a worker's silence.
+func (svc *service) recover(ctx context.Context) error {
+	lost, err := journal.Find(svc.journalDir(), svc.isGone)
+	if err != nil {
+		slog.Warn("a journal could not be read; more is uncertain than need be", "error", err)
+	}
+	for _, l := range lost {
+		if err := svc.store.Settle(ctx, l.Worker, l.Outcomes); err != nil {
+			return fmt.Errorf("settle %s: %w", l.Worker, err)
+		}
+		if err := l.Forget(); err != nil {
+			return fmt.Errorf("remove journal of %s: %w", l.Worker, err)
+		}
+	}
+	if !svc.store.Single() {
+		return nil
+	}
+	uncertain, err := svc.store.ReleaseLost(ctx, 0)
+	if uncertain > 0 {
+		slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", uncertain)
+	}
+	return err
+}
+
+// instanceID names this start of this process: HOST-PID-MILLISECONDS.
+func instanceID() string {
+	return fmt.Sprintf("%s-%d-%d", hostID(), os.Getpid(), time.Now().UnixMilli())
+}
+
+// hostID is the host's name in letters, digits and hyphens.
+func hostID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, host)
+}
+
+// isGone reports that the process of an instance surely runs no more: on a
+// database that is ours alone every one; else one of this host whose process id
+// nobody has, or we have.
+func (svc *service) isGone(instance string) bool {
+	if svc.store.Single() {
+		return true
+	}
+	rest, ours := strings.CutPrefix(instance, hostID()+"-")
+	text, _, _ := strings.Cut(rest, "-")
+	pid, err := strconv.Atoi(text)
+	if !ours || err != nil {
+		return false
+	}
+	process, err := os.FindProcess(pid)
+	if err != nil {
+		return true
+	}
+	return pid == os.Getpid() || errors.Is(process.Signal(syscall.Signal(0)), os.ErrProcessDone)
+}

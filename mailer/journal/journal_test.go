@@ -1,0 +1,176 @@
+package journal_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"posthaste"
+	"posthaste/mailer/journal"
+)
+
+var chunk = posthaste.Chunk{CampaignID: 7, First: 101, Last: 200}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func open(tb testing.TB, dir, worker string, lanes int) *journal.Journal {
+	tb.Helper()
+	j, err := journal.Open(dir, worker, lanes)
+	if err != nil {
+		tb.Skipf("no journal on this system: %v", err)
+	}
+	return j
+}
+
+func outcome(number int64, state posthaste.DeliveryState) posthaste.Outcome {
+	return posthaste.Outcome{Number: number, RecipientID: number * 10, State: state, At: time.UnixMicro(1_795_000_000_123_456),
+		Reply: posthaste.Reply{Stage: posthaste.AtDot, Code: 250, Enhanced: "2.0.0", Text: "ok \"quoted\""}}
+}
+
+func everyone(string) bool { return true }
+
+func TestWhatHadBegunIsFound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir, "host-1-2", 2)
+	first, second := j.Lane(0), j.Lane(1)
+	first.Begin(chunk, 101, 1010) // recorded and cleared
+	first.Answered(outcome(101, posthaste.Accepted))
+	first.Clear()
+	first.Begin(chunk, 102, 1020)
+	first.Answered(outcome(102, posthaste.Accepted))
+	first.Begin(chunk, 103, 1030)
+	first.Begin(chunk, 103, 1030) // again, over a new connection
+	second.Begin(chunk, 150, 1500)
+	deferred := outcome(150, posthaste.Deferred)
+	deferred.RetryAt = deferred.At.Add(time.Hour)
+	second.Answered(deferred)
+
+	if found, err := journal.Find(dir, func(w string) bool { return w != "host-1-2" }); err != nil || len(found) != 0 {
+		t.Fatalf("found %v (%v) of a living worker", found, err)
+	}
+	found, err := journal.Find(dir, everyone)
+	must(t, err)
+	if len(found) != 1 || found[0].Worker != "host-1-2" {
+		t.Fatalf("found %+v", found)
+	}
+	uncertain := posthaste.Outcome{Number: 103, RecipientID: 1030, State: posthaste.Uncertain}
+	want := map[posthaste.Chunk][]posthaste.Outcome{chunk: {outcome(102, posthaste.Accepted), uncertain, deferred}}
+	ignore := cmp.FilterValues(func(a, b posthaste.Outcome) bool {
+		return a.State == posthaste.Uncertain && b.State == posthaste.Uncertain
+	},
+		cmpopts.IgnoreFields(posthaste.Outcome{}, "At", "Reply"))
+	if diff := cmp.Diff(want, found[0].Outcomes, ignore); diff != "" {
+		t.Error(diff)
+	}
+	must(t, found[0].Forget())
+	if found, err = journal.Find(dir, everyone); err != nil || len(found) != 0 {
+		t.Errorf("found again: %v (%v)", found, err)
+	}
+}
+
+// TestAJournalThatCannotBeReadDoesNotCount: the window decides then.
+func TestAJournalThatCannotBeReadDoesNotCount(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(text string) string{
+		"torn":                         func(text string) string { return text[:len(text)-7] },
+		"an outcome of another":        func(text string) string { return strings.Replace(text, `{"n":102`, `{"n":109`, 1) },
+		"a beginning before the end":   func(text string) string { return strings.SplitAfter(text, "\n")[0] + strings.SplitAfter(text, "\n")[2] },
+		"an outcome without beginning": func(text string) string { return strings.SplitAfter(text, "\n")[1] },
+		"bytes that are no journal":    func(string) string { return "\x00\x00" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			lane := open(t, dir, "w", 1).Lane(0)
+			lane.Begin(chunk, 102, 1020)
+			lane.Answered(outcome(102, posthaste.Accepted))
+			lane.Begin(chunk, 103, 1030)
+			path := onlyFile(t, dir)
+			text, err := os.ReadFile(path)
+			must(t, err)
+			must(t, os.WriteFile(path, []byte(spoil(string(text))), 0o600))
+			found, err := journal.Find(dir, everyone)
+			if err == nil || len(found) != 0 {
+				t.Errorf("found %+v, %v", found, err)
+			}
+			if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 0 {
+				t.Errorf("left %v (%v)", left, err)
+			}
+		})
+	}
+}
+
+func onlyFile(tb testing.TB, dir string) string {
+	tb.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*"))
+	must(tb, err)
+	if len(paths) != 1 {
+		tb.Fatalf("files %v", paths)
+	}
+	return paths[0]
+}
+
+// TestAnotherBootDoesNotCount: what was written last may have been lost with the power.
+func TestAnotherBootDoesNotCount(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open(t, dir, "w", 1).Lane(0).Begin(chunk, 1, 1)
+	path := onlyFile(t, dir)
+	parts := strings.Split(filepath.Base(path), ".")
+	parts[1] = "00000000-0000-0000-0000-000000000000"
+	must(t, os.Rename(path, filepath.Join(dir, strings.Join(parts, "."))))
+	if found, err := journal.Find(dir, everyone); err != nil || len(found) != 0 {
+		t.Errorf("found %v (%v)", found, err)
+	}
+}
+
+func TestClosingRemovesItAndNilKeepsNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir, "w", 3)
+	j.Close()
+	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 0 {
+		t.Errorf("left %v (%v)", left, err)
+	}
+	var none *journal.Journal
+	lane := none.Lane(5)
+	lane.Begin(chunk, 1, 1)
+	lane.Answered(outcome(1, posthaste.Accepted))
+	lane.Clear()
+	none.Close()
+}
+
+// TestALineThatCannotBeWrittenEndsTheJournal: one with a gap would call a mail unsent that was sent.
+func TestALineThatCannotBeWrittenEndsTheJournal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir, "w", 2)
+	j.Lane(1).Begin(chunk, 1, 1)
+	j.Break(0)
+	j.Lane(0).Begin(chunk, 2, 2)
+	j.Lane(1).Answered(outcome(1, posthaste.Accepted))
+	if found, err := journal.Find(dir, everyone); err != nil || len(found) != 0 {
+		t.Errorf("found %v (%v)", found, err)
+	}
+}
+
+func BenchmarkBeginAnswered(b *testing.B) {
+	lane := open(b, b.TempDir(), "w", 1).Lane(0)
+	for i := 0; b.Loop(); i++ {
+		lane.Begin(chunk, 1, 1)
+		lane.Answered(outcome(1, posthaste.Accepted))
+		if i%32 == 31 {
+			lane.Clear()
+		}
+	}
+}
