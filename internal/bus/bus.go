@@ -113,7 +113,10 @@ func (b *Bus) declare(ctx context.Context) error {
 	if b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(1024)); err != nil {
 		return err
 	}
-	replicas := b.replicas()
+	replicas, err := b.replicas(ctx)
+	if err != nil {
+		return err
+	}
 	if b.chunks, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: chunkStream, Subjects: []string{chunkSubject + ".>"}, Retention: jetstream.WorkQueuePolicy, Replicas: replicas,
 	}); err != nil {
@@ -136,12 +139,21 @@ func (b *Bus) declare(ctx context.Context) error {
 	return b.leases.Purge(ctx, schedulerLease)
 }
 
-// replicas is 3 on a cluster of at least three servers, else 1.
-func (b *Bus) replicas() int {
+// replicas is 3 on a cluster of at least three servers, else 1; and never fewer
+// than there are, since a process may start while it sees only a part of the cluster.
+func (b *Bus) replicas(ctx context.Context) (int, error) {
+	want := 1
 	if len(b.conn.DiscoveredServers()) >= 2 || len(b.conn.Servers()) >= 3 {
-		return 3
+		want = 3
 	}
-	return 1
+	stream, err := b.js.Stream(ctx, chunkStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return want, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return max(want, stream.CachedInfo().Config.Replicas), nil
 }
 
 // Ping asks the broker for a sign of life.
