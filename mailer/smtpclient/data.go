@@ -13,27 +13,30 @@ const dataBlock = 64 << 10
 // more (RFC 5321 section 4.5.2), the last line is ended. It calls progress
 // before every block.
 func writeData(w *bufio.Writer, message []byte, progress func()) error {
-	progress()
 	message = canonical(message)
-	for written := 0; len(message) > 0; {
-		end := bytes.IndexByte(message, '\n') + 1
-		line := message[:end]
-		message = message[end:]
-		if line[0] == '.' {
+	dotted := bytes.HasPrefix(message, lineDot[2:])
+	for len(message) > 0 {
+		progress()
+		if dotted {
 			if err := w.WriteByte('.'); err != nil {
 				return err
 			}
 		}
-		if _, err := w.Write(line); err != nil {
+		end := min(len(message), dataBlock)
+		next := bytes.Index(message[:min(len(message), end+2)], lineDot)
+		if dotted = next >= 0; dotted {
+			end = next + 2
+		}
+		if _, err := w.Write(message[:end]); err != nil {
 			return err
 		}
-		if written += len(line); written >= dataBlock {
-			progress()
-			written = 0
-		}
+		message = message[end:]
 	}
 	return nil
 }
+
+// lineDot is a line that begins with a dot, and the end of the one before.
+var lineDot = []byte("\r\n.")
 
 // canonical gives the message with CRLF at the end of every line, the last one
 // too. A lone CR or LF becomes CRLF: a next hop might take it for a line end,

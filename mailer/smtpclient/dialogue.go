@@ -108,6 +108,11 @@ func malformed(address string) bool {
 }
 
 func ascii[T string | []byte](s T) bool {
+	for ; len(s) >= 8; s = s[8:] { // a message is long, and this is asked of each
+		if (s[0]|s[1]|s[2]|s[3]|s[4]|s[5]|s[6]|s[7])&0x80 != 0 {
+			return false
+		}
+	}
 	for i := range len(s) {
 		if s[i] >= 0x80 {
 			return false
