@@ -35,6 +35,7 @@ type lane struct {
 	recorded   time.Time
 	owing      bool // an outcome could not be recorded
 	journal    *journal.Lane
+	noted      bool // the journal has a beginning without its outcome
 }
 
 // run takes jobs until ctx ends.
@@ -74,7 +75,10 @@ func (l *lane) work(ctx context.Context, job Job) {
 	}
 	// Also after an error, since the chunk may have been taken all the same. What could not be recorded must not be released: it would be sent again.
 	if (taken || err != nil) && !l.owing {
-		l.insist(ctx, "release chunk", func(ctx context.Context) error { return l.worker.ledger.Release(ctx, chunk, l.worker.id) })
+		released := l.insist(ctx, "release chunk", func(ctx context.Context) error { return l.worker.ledger.Release(ctx, chunk, l.worker.id) })
+		if !released {
+			l.owe()
+		}
 	}
 	if err != nil && ctx.Err() == nil {
 		slog.Error("chunk not finished", "campaign", chunk.CampaignID, "first", chunk.First, "error", err)
@@ -120,7 +124,7 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 	if err != nil {
 		return err
 	}
-	l.recorded, l.chunk = time.Now(), chunk
+	l.recorded, l.claimed, l.chunk = time.Now(), time.Now(), chunk
 	for !l.stops(ctx, chunk) {
 		l.claimed = time.Now()
 		mails, err := l.worker.ledger.Claim(ctx, chunk, l.worker.id, window)
@@ -138,7 +142,7 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 
 // stops reports that nothing more of the chunk may begin here.
 func (l *lane) stops(ctx context.Context, chunk posthaste.Chunk) bool {
-	return ctx.Err() != nil || l.worker.halts(chunk.CampaignID) || l.worker.fenced() || l.owing
+	return ctx.Err() != nil || l.worker.halts(chunk.CampaignID) || l.owing || !l.worker.mayBegin(l.claimed)
 }
 
 // sendWindow sends the mails of a window and reports whether it came to its end.
@@ -173,6 +177,8 @@ func (l *lane) sendMail(ctx context.Context, mailing *Mailing, mail posthaste.Ma
 	}
 	answer, begun, connected := l.handOver(ctx, mailing, mail, letter)
 	if !connected {
+		outcome.State = posthaste.Queued
+		l.answered(outcome)
 		return outcome, false
 	}
 	outcome.At = time.Now()
@@ -186,10 +192,16 @@ func (l *lane) sendMail(ctx context.Context, mailing *Mailing, mail posthaste.Ma
 		since := mailing.campaign.SendingSince
 		outcome.State, outcome.RetryAt = bounce.Decide(answer.Reply, mail.Attempts+1, since, outcome.At, since.Add(mailingLife), rand.Float64())
 	}
-	if begun {
-		l.journal.Answered(outcome)
-	}
+	l.answered(outcome)
 	return outcome, true
+}
+
+// answered ends in the journal what was begun in it.
+func (l *lane) answered(o posthaste.Outcome) {
+	if l.noted {
+		l.journal.Answered(o)
+		l.noted = false
+	}
 }
 
 // handOver looks for an opt-out for the last time and sends. A connection that
@@ -203,15 +215,17 @@ func (l *lane) handOver(ctx context.Context, mailing *Mailing, mail posthaste.Ma
 		if l.connection == nil && !l.redial(ctx) {
 			return answer, false, false
 		}
-		if l.worker.fenced() {
-			return answer, false, false
-		}
 		begun, ok := l.worker.optOuts.begin(mail.Recipient.ID, mailing.topic.ID, l.claimed)
 		if !ok {
 			return answer, false, true
 		}
+		// Asked after begin, which may have had to wait.
+		if !l.worker.mayBegin(l.claimed) || !l.journal.Begin(l.chunk, mail.Number, mail.Recipient.ID) {
+			begun()
+			return answer, false, false
+		}
+		l.noted = true
 		// A stop lets a message that has begun come to its end.
-		l.journal.Begin(l.chunk, mail.Number, mail.Recipient.ID)
 		letter.Envelope.Begun = begun
 		answer = l.connection.Send(context.WithoutCancel(ctx), letter.Envelope, letter.Message)
 		begun()
@@ -249,14 +263,19 @@ func (l *lane) record(ctx context.Context, chunk posthaste.Chunk) {
 			return l.worker.ledger.Record(ctx, chunk, l.worker.id, l.outcomes)
 		})
 		if !recorded {
-			l.owing = true
-			l.worker.owing.Store(true)
+			l.owe()
 			return
 		}
-		l.journal.Clear()
 		l.outcomes = l.outcomes[:0]
 	}
+	l.journal.Clear()
 	l.recorded = time.Now()
+}
+
+// owe notes that the ledger lacks something that happened here.
+func (l *lane) owe() {
+	l.owing = true
+	l.worker.owing.Store(true)
 }
 
 // insistFor bounds how long a stopping worker tries to reach the ledger; what

@@ -2,6 +2,7 @@ package mailer_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -235,5 +236,69 @@ func TestWhatCannotBeRecordedIsNotReleased(t *testing.T) {
 	must(t, err)
 	if got := h.until("the end", settled); lost != 5 || got.Uncertain != 5 {
 		t.Errorf("%d lost, %+v", lost, got)
+	}
+}
+
+// TestWorkerThatWasSilentGoesOnWithNothing: its window may have been taken away
+// meanwhile, so that a beat that gets through again is no leave to go on with it.
+func TestWorkerThatWasSilentGoesOnWithNothing(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it waits for the fence, ten seconds")
+	}
+	h := build(t, 40)
+	hop := gate{arrived: make(chan string, 40), mail: make(chan struct{})}
+	silent := &atomic.Bool{}
+	h.runOn(silentLedger{h.store, silent}, hop, 1)
+	<-hop.arrived
+	silent.Store(true)
+	lost := make(chan struct{})
+	time.AfterFunc(12*time.Second, func() {
+		defer close(lost)
+		if _, err := h.store.ReleaseLost(t.Context(), 0); err != nil { // as another process's scheduler does
+			t.Error(err)
+		}
+		silent.Store(false)
+	})
+	<-lost
+	time.AfterFunc(4*time.Second, func() { close(hop.mail) }) // after a beat got through
+	got := h.until("the end", settled)
+	if got.Uncertain != 24 || got.Accepted != 16 {
+		t.Errorf("at the end %+v, want the whole first window but one uncertain", got)
+	}
+}
+
+// TestRefusedTestMailBlocksNobody: a test mail to someone who may not have one
+// leaves no trace, and the campaign reaches that recipient later.
+func TestRefusedTestMailBlocksNobody(t *testing.T) {
+	t.Parallel()
+	h := build(t, 3)
+	_, err := h.store.Unschedule(t.Context(), h.campaign.ID)
+	must(t, err)
+	x, err := h.store.Suppress(t.Context(), email(1), posthaste.Suppression{Reason: posthaste.Manual})
+	must(t, err)
+	sink := testkit.NewSink(t, testkit.SinkOptions{})
+	h.run(dialerPatient(t, sink.URL()), 1)
+	r, err := h.store.FindRecipientByAddress(t.Context(), email(1))
+	must(t, err)
+	refuse := func() error {
+		_, err := h.bus.RequestTest(t.Context(), h.campaign.ID, r.ID)
+		return err
+	}
+	for tick := time.Tick(20 * time.Millisecond); errors.Is(refuse(), posthaste.Unavailable); <-tick { // until a worker is there
+	}
+	if err := refuse(); !errors.Is(err, posthaste.Conflict) {
+		t.Fatalf("a test mail to a suppressed recipient: %v", err)
+	}
+	must(t, h.store.LiftSuppression(t.Context(), x.ID))
+	if reply, err := h.bus.RequestTest(t.Context(), h.campaign.ID, r.ID); err != nil || reply.Code != 250 {
+		t.Fatalf("test mail: %+v, %v", reply, err)
+	}
+	now, err := h.store.FindCampaign(t.Context(), h.campaign.ID)
+	must(t, err)
+	_, err = h.store.Schedule(t.Context(), now.ID, now.Version, time.Now(), "UTC", nil)
+	must(t, err)
+	if got := h.until("the end", func(c posthaste.Counts) bool { return settled(c) }); got.Accepted != 3 {
+		t.Errorf("at the end %+v", got)
 	}
 }

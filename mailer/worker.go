@@ -25,9 +25,10 @@ type Worker struct {
 	composer    *Composer
 	hop         relay.Dialer
 	optOuts     *optOuts
-	halted      sync.Map // campaign id → posthaste.CampaignState that is not Sending
-	beaten      atomic.Pointer[time.Time]
-	owing       atomic.Bool // some outcome could not be recorded
+	halted      sync.Map                  // campaign id → posthaste.CampaignState that is not Sending
+	beaten      atomic.Pointer[time.Time] // the last beat
+	lapsed      atomic.Pointer[time.Time] // the last beat that came late
+	owing       atomic.Bool               // some outcome could not be recorded
 	journal     *journal.Journal
 }
 
@@ -96,20 +97,32 @@ func (w *Worker) beat(ctx context.Context) {
 }
 
 func (w *Worker) beatOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, fence)
+	defer cancel()
 	asked := time.Now()
 	if err := w.ledger.Beat(ctx, w.id); err != nil {
 		return err
+	}
+	if last := w.beaten.Load(); last != nil && late(*last) {
+		now := time.Now()
+		w.lapsed.Store(&now)
 	}
 	w.beaten.Store(&asked)
 	return nil
 }
 
-// fenced reports that the last beat is so long ago that the worker may be taken
-// for lost, as after it was stopped for a while: it must begin nothing. Both
-// clocks count, since the monotonic one may stand still with the machine.
-func (w *Worker) fenced() bool {
-	last := *w.beaten.Load()
-	return time.Since(last) > fence || time.Now().Round(0).Sub(last.Round(0)) > fence
+// mayBegin reports whether something of a window that was opened at an instant
+// may begin. It may not when the last beat is so long ago that the worker may
+// be taken for lost, as after it was stopped for a while, nor when that was so
+// since: the window may have been taken away.
+func (w *Worker) mayBegin(opened time.Time) bool {
+	lapsed := w.lapsed.Load()
+	return !late(*w.beaten.Load()) && (lapsed == nil || lapsed.Before(opened))
+}
+
+// late counts by both clocks, since the monotonic one may stand still with the machine.
+func late(beat time.Time) bool {
+	return time.Since(beat) > fence || time.Now().Round(0).Sub(beat.Round(0)) > fence
 }
 
 func (w *Worker) hearState(campaignID int64, state posthaste.CampaignState) {
@@ -132,24 +145,30 @@ func (w *Worker) sendTest(ctx context.Context, campaignID, recipientID int64) (p
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
+	connection, err := w.hop.Dial(ctx)
+	if err != nil {
+		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Unavailable, Message: err.Error()} // it names the hop and the phase
+	}
+	defer connection.Close()
+	// Consent is read as late as can be: no window tells opt-outs of this mail.
 	claimed := time.Now()
 	mail, err := w.composer.content.FindMail(ctx, mailing.topic.ID, recipientID)
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
+	refused := &posthaste.Error{Kind: posthaste.Conflict, Message: "the recipient has not consented to the topic, or is suppressed"}
+	if !mail.Allowed {
+		return posthaste.Reply{}, refused
+	}
 	begun, ok := w.optOuts.begin(recipientID, mailing.topic.ID, claimed)
-	if !mail.Allowed || !ok {
-		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Conflict, Message: "the recipient has not consented to the topic, or is suppressed"}
+	if !ok {
+		return posthaste.Reply{}, refused
 	}
 	defer begun()
 	letter, err := mailing.Compose(new(Space), mail, time.Now())
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
-	connection, err := w.hop.Dial(ctx)
-	if err != nil {
-		return posthaste.Reply{}, &posthaste.Error{Kind: posthaste.Unavailable, Message: err.Error()} // it names the hop and the phase
-	}
-	defer connection.Close()
+	letter.Envelope.Begun = begun
 	return connection.Send(ctx, letter.Envelope, letter.Message).Reply, nil
 }

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"posthaste/mailer/journal"
@@ -22,7 +19,7 @@ func (svc *service) journalDir() string { return filepath.Join(svc.config.DataDi
 // database that only one process has, all that a window covered is uncertain.
 // Elsewhere the scheduler finds out by a worker's silence.
 func (svc *service) recover(ctx context.Context) error {
-	lost, err := journal.Find(svc.journalDir(), svc.isGone)
+	lost, err := journal.Find(svc.journalDir())
 	if err != nil {
 		slog.Warn("a journal could not be read; more is uncertain than need be", "error", err)
 	}
@@ -30,9 +27,7 @@ func (svc *service) recover(ctx context.Context) error {
 		if err := svc.store.Settle(ctx, l.Worker, l.Outcomes); err != nil {
 			return fmt.Errorf("settle %s: %w", l.Worker, err)
 		}
-		if err := l.Forget(); err != nil {
-			return fmt.Errorf("remove journal of %s: %w", l.Worker, err)
-		}
+		l.Forget()
 	}
 	if !svc.store.Single() {
 		return nil
@@ -61,24 +56,4 @@ func hostID() string {
 		}
 		return '-'
 	}, host)
-}
-
-// isGone reports that the process of an instance surely runs no more: on a
-// database that is ours alone every one; else one of this host whose process id
-// nobody has, or we have.
-func (svc *service) isGone(instance string) bool {
-	if svc.store.Single() {
-		return true
-	}
-	rest, ours := strings.CutPrefix(instance, hostID()+"-")
-	text, _, _ := strings.Cut(rest, "-")
-	pid, err := strconv.Atoi(text)
-	if !ours || err != nil {
-		return false
-	}
-	process, err := os.FindProcess(pid)
-	if err != nil {
-		return true
-	}
-	return pid == os.Getpid() || errors.Is(process.Signal(syscall.Signal(0)), os.ErrProcessDone)
 }

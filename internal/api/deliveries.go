@@ -88,8 +88,10 @@ func (a *API) resolve(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if to == posthaste.Queued {
-		a.announce(c.Request().Context(), k.ID, posthaste.Sending) // perhaps again, after it was sent
+	if to == posthaste.Queued { // which may have made a campaign that was sent sending again
+		if k, err = a.store.FindCampaign(c.Request().Context(), k.ID); err == nil {
+			a.announce(c.Request().Context(), k.ID, k.State)
+		}
 	}
 	return c.JSON(http.StatusOK, viewDelivery(d))
 }

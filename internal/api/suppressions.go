@@ -47,7 +47,7 @@ func (a *API) suppress(c echo.Context) error {
 		in.Reason = posthaste.Manual
 	}
 	// What recipients said on the telephone is theirs to take back, as if they had clicked.
-	f.oneOf("reason", string(in.Reason), string(posthaste.Manual), string(posthaste.OptedOut), string(posthaste.Complaint))
+	f.oneOf("reason", string(in.Reason), string(posthaste.Manual), string(posthaste.OptedOut))
 	topicID, key := posthaste.AllTopics, scopeAll
 	if in.Scope != "" && in.Scope != scopeAll {
 		topic, err := a.topic(c, "scope", in.Scope)
@@ -65,15 +65,16 @@ func (a *API) suppress(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.tell(c, addr.Canonical(), topicID); err != nil {
+	if err := a.tell(c, addr.Canonical(), x); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusCreated, viewSuppression(x, map[int64]string{topicID: key}))
 }
 
 // tell makes a suppression take effect on what is being sent at this moment, as
-// fast as the recipient's own opt-out.
-func (a *API) tell(c echo.Context, canonical string, topicID int64) error {
+// fast as the recipient's own opt-out. What is the recipient's own goes into the
+// ledger too.
+func (a *API) tell(c echo.Context, canonical string, x posthaste.Suppression) error {
 	ctx := c.Request().Context()
 	r, err := a.store.FindRecipientByAddress(ctx, canonical)
 	if errors.Is(err, posthaste.NotFound) {
@@ -82,7 +83,11 @@ func (a *API) tell(c echo.Context, canonical string, topicID int64) error {
 	if err != nil {
 		return err
 	}
-	return a.optOuts.Tell(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: topicID})
+	out := posthaste.OptOut{RecipientID: r.ID, TopicID: x.TopicID, Channel: posthaste.ByAPI}
+	if x.Reason == posthaste.OptedOut {
+		return a.optOuts.Stop(ctx, out)
+	}
+	return a.optOuts.Tell(ctx, out)
 }
 
 func viewSuppression(x posthaste.Suppression, keys map[int64]string) suppressionView {

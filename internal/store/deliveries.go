@@ -91,10 +91,6 @@ func (s *Store) Resolve(ctx context.Context, campaignID, number int64, to postha
 		if to == posthaste.Queued && campaign.State == posthaste.CampaignCancelled {
 			return conflict("the campaign was cancelled; it sends nothing any more")
 		}
-		// A changed row makes Finish, if it waits for this one, look again.
-		if _, err := exec(ctx, tx, "UPDATE campaigns SET version = version + 1 WHERE id = ?", campaignID); err != nil {
-			return err
-		}
 		n, err := exec(ctx, tx, "UPDATE deliveries SET state = ?, changed_at = ? WHERE campaign_id = ? AND number = ? AND state = ?",
 			to, micros(time.Now()), campaignID, number, posthaste.Uncertain)
 		if err != nil {

@@ -81,7 +81,7 @@ func TestClaimRecordReleaseAddUp(t *testing.T) {
 		if len(rest) != 18 || rest[0].Number != mails[7].Number {
 			t.Fatalf("claimed %v", numbers(rest))
 		}
-		must(t, s.Record(t.Context(), chunks[0], "w1", outcomes(rest, posthaste.Accepted)))
+		must(t, s.Record(t.Context(), chunks[0], "w2", outcomes(rest, posthaste.Accepted)))
 		must(t, s.Release(t.Context(), chunks[0], "w2"))
 		if sent, err := s.Finish(t.Context()); err != nil || len(sent) != 0 {
 			t.Fatalf("finished %v with deferred deliveries (%v)", sent, err)
@@ -99,7 +99,7 @@ func TestClaimRecordReleaseAddUp(t *testing.T) {
 		if len(retries) != 2 || retries[0].Attempts != 1 {
 			t.Fatalf("retries %+v", retries)
 		}
-		must(t, s.Record(t.Context(), chunks[0], "w1", outcomes(retries, posthaste.Accepted)))
+		must(t, s.Record(t.Context(), chunks[0], "w2", outcomes(retries, posthaste.Accepted)))
 		must(t, s.Release(t.Context(), chunks[0], "w2"))
 		if sent, err := s.Finish(t.Context()); err != nil || !slices.Equal(sent, []int64{c.ID}) {
 			t.Fatalf("finished %v (%v)", sent, err)
@@ -154,7 +154,7 @@ func TestReleaseLostMakesOnlyTheWindowUncertain(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		c, chunks, _ := sending(t, s, 60)
 		lost := take(t, s, chunks[0], "lost", 8)
-		must(t, s.Record(t.Context(), chunks[0], "w1", outcomes(lost[:3], posthaste.Accepted)))
+		must(t, s.Record(t.Context(), chunks[0], "lost", outcomes(lost[:3], posthaste.Accepted)))
 		alive := take(t, s, chunks[1], "alive", 8)
 
 		if n, err := s.ReleaseLost(t.Context(), time.Hour); err != nil || n != 0 {
@@ -205,8 +205,14 @@ func TestSettleKnowsWhatALostWorkerDid(t *testing.T) {
 			t.Fatalf("after settling %+v", got)
 		}
 		must(t, s.Settle(t.Context(), "lost", map[posthaste.Chunk][]posthaste.Outcome{chunks[0]: outcomes(mails[5:6], posthaste.Failed)}))
+		// What is queued again is nobody's to decide but its next worker's; what is
+		// uncertain takes a final outcome that is known after all.
 		if again := counts(t, s, c.ID); again != got {
 			t.Fatalf("settling again changed %+v to %+v", got, again)
+		}
+		must(t, s.Settle(t.Context(), "lost", map[posthaste.Chunk][]posthaste.Outcome{chunks[0]: outcomes(mails[2:3], posthaste.Accepted)}))
+		if again := counts(t, s, c.ID); again.Accepted != 3 || again.Uncertain != 0 {
+			t.Fatalf("after a late outcome %+v", again)
 		}
 	})
 }

@@ -206,7 +206,7 @@ func TestHitsNeedConsentAndAreCountedOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		c, chunks, _ := sending(t, s, 2)
 		mails := take(t, s, chunks[0], "w", 10)
-		must(t, s.Record(t.Context(), chunks[0], "w1", outcomes(mails, posthaste.Accepted)))
+		must(t, s.Record(t.Context(), chunks[0], "w", outcomes(mails, posthaste.Accepted)))
 		yes, no := mails[0], mails[1]
 		must(t, s.RecordConsents(t.Context(), []posthaste.Consent{{RecipientID: yes.Recipient.ID, Purpose: posthaste.ForOpens, Decision: posthaste.Given, Channel: posthaste.ByPreferences}}))
 		hit := func(id string, kind posthaste.HitKind, m posthaste.Mail) posthaste.Hit {

@@ -102,8 +102,8 @@ func (s *Store) ReleaseLost(ctx context.Context, silence time.Duration) (uncerta
 }
 
 // Settle ends a worker that is surely gone and of which it is known what it had
-// done: the outcomes, by chunk, are recorded as far as the worker still owns
-// the chunk, and all else that its windows covered is queued again.
+// done: the outcomes, by chunk, are recorded as by Record, and all else that its
+// open windows covered is queued again.
 func (s *Store) Settle(ctx context.Context, worker string, outcomes map[posthaste.Chunk][]posthaste.Outcome) error {
 	return s.inTx(ctx, "settle worker", func(ctx context.Context, tx bun.Tx) error {
 		var owned []struct{ CampaignID, First, Last int64 }
@@ -111,11 +111,13 @@ func (s *Store) Settle(ctx context.Context, worker string, outcomes map[posthast
 			worker).Scan(ctx, &owned); err != nil {
 			return err
 		}
-		for _, r := range owned {
-			c := posthaste.Chunk{CampaignID: r.CampaignID, First: r.First, Last: r.Last}
-			if err := recordOutcomes(ctx, tx, c, worker, outcomes[c]); err != nil {
+		for c, known := range outcomes {
+			if err := recordOutcomes(ctx, tx, c, worker, known); err != nil {
 				return err
 			}
+		}
+		for _, r := range owned {
+			c := posthaste.Chunk{CampaignID: r.CampaignID, First: r.First, Last: r.Last}
 			if err := closeChunk(ctx, tx, c, worker); err != nil {
 				return err
 			}
@@ -131,10 +133,18 @@ func (s *Store) Finish(ctx context.Context) ([]int64, error) {
 	var ids []int64
 	err := s.inTx(ctx, "finish campaigns", func(ctx context.Context, tx bun.Tx) error {
 		now := micros(time.Now())
-		if err := tx.NewRaw(`UPDATE campaigns SET state = ?, version = version + 1, updated_at = ?, ended_at = ?
-			WHERE state = ? AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = campaigns.id AND c.done = 0) RETURNING id`,
-			posthaste.Sent, now, now, posthaste.Sending).Scan(ctx, &ids); err != nil {
+		const nothingOpen = "state = ? AND NOT EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = campaigns.id AND c.done = 0)"
+		// Locked first: a Resolve that reopens one is waited for, and the next
+		// statement sees what it did.
+		var done []int64
+		if err := tx.NewRaw("SELECT id FROM campaigns WHERE "+nothingOpen+s.pick(" FOR UPDATE", ""), posthaste.Sending).Scan(ctx, &done); err != nil {
 			return err
+		}
+		if len(done) > 0 {
+			if err := tx.NewRaw("UPDATE campaigns SET state = ?, version = version + 1, updated_at = ?, ended_at = ? WHERE id IN (?) AND "+nothingOpen+" RETURNING id",
+				posthaste.Sent, now, now, bun.List(done), posthaste.Sending).Scan(ctx, &ids); err != nil {
+				return err
+			}
 		}
 		var cancelled []int64
 		if err := tx.NewRaw(`SELECT DISTINCT c.campaign_id FROM chunks c JOIN campaigns k ON k.id = c.campaign_id

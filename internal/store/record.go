@@ -40,7 +40,8 @@ func recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk, worker st
 		UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
 			enhanced = o.enhanced, reply = o.reply, changed_at = o.at
 		FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')
-		AND (o.state <> 'deferred' OR EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3))`,
+		AND (EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
+			OR deliveries.state = 'uncertain' AND o.state NOT IN ('deferred', 'uncertain'))`,
 		bun.List(rows), c.CampaignID, c.First, worker)
 	if err != nil || len(bounced) == 0 {
 		return err

@@ -17,6 +17,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,9 +47,16 @@ type entry struct {
 
 // Journal is one worker's. Its lanes are used by one goroutine each.
 type Journal struct {
-	lanes  []*Lane
-	broken atomic.Bool // a line could not be written: nothing here counts any more
+	lanes []*Lane
+	state atomic.Int32
 }
+
+// The states of a journal.
+const (
+	keeping   int32 = iota
+	abandoned       // a line could not be written and the journal is gone: the window decides
+	stuck           // it could not even be removed: whatever begins now would be called unsent
+)
 
 // Lane is the journal of one connection. The zero Lane keeps nothing.
 type Lane struct {
@@ -74,6 +83,10 @@ func Open(dir, worker string, lanes int) (*Journal, error) {
 			return nil, fmt.Errorf("create journal: %w", err)
 		}
 		j.lanes = append(j.lanes, &Lane{journal: j, file: file})
+		if err := lock(file); err != nil {
+			j.Close()
+			return nil, fmt.Errorf("lock journal: %w", err)
+		}
 	}
 	return j, nil
 }
@@ -101,33 +114,36 @@ func (j *Journal) Close() {
 		return
 	}
 	for _, l := range j.lanes {
-		_ = l.file.Close()           // nothing of it is needed
 		_ = os.Remove(l.file.Name()) // one that stays says only what is recorded
+		_ = l.file.Close()
 	}
 }
 
-// Begin notes a delivery before its MAIL FROM.
-func (l *Lane) Begin(chunk posthaste.Chunk, number, recipientID int64) {
+// Begin notes a delivery before its MAIL FROM. It must not begin when that is
+// false: the disk keeps a journal that cannot be continued.
+func (l *Lane) Begin(chunk posthaste.Chunk, number, recipientID int64) bool {
 	l.write(entry{Chunk: &chunk, Number: number, Recipient: recipientID})
+	return l.file == nil || l.journal.state.Load() != stuck
 }
 
-// Answered notes the outcome of the delivery that began last.
+// Answered notes the outcome of the delivery that began last. An outcome that
+// is Queued says that it was not handed over after all.
 func (l *Lane) Answered(o posthaste.Outcome) {
 	l.write(entry{Number: o.Number, Recipient: o.RecipientID, State: o.State, RetryAt: micros(o.RetryAt), At: micros(o.At), Reply: &o.Reply})
 }
 
 // Clear forgets what is noted, since it is recorded.
 func (l *Lane) Clear() {
-	if l.file == nil || l.journal.broken.Load() {
+	if l.file == nil || l.journal.state.Load() != keeping {
 		return
 	}
 	if err := l.file.Truncate(0); err != nil {
-		l.abandon()
+		l.abandon(err)
 	}
 }
 
 func (l *Lane) write(e entry) {
-	if l.file == nil || l.journal.broken.Load() {
+	if l.file == nil || l.journal.state.Load() != keeping {
 		return
 	}
 	l.line.Reset()
@@ -136,37 +152,41 @@ func (l *Lane) write(e entry) {
 		_, err = l.file.Write(l.line.Bytes())
 	}
 	if err != nil {
-		l.abandon()
+		l.abandon(err)
 	}
 }
 
 // abandon removes the whole journal: one with a gap would call a mail unsent that was sent.
-func (l *Lane) abandon() {
-	l.journal.broken.Store(true)
+func (l *Lane) abandon(why error) {
+	l.journal.state.CompareAndSwap(keeping, abandoned)
 	for _, lane := range l.journal.lanes {
-		_ = os.Remove(lane.file.Name())
+		if err := os.Remove(lane.file.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
+			l.journal.state.Store(stuck)
+			why = errors.Join(why, err)
+		}
 	}
+	slog.Error("journal given up", "error", why)
 }
 
 // Lost is what a worker was doing when it was lost.
 type Lost struct {
 	Worker   string
 	Outcomes map[posthaste.Chunk][]posthaste.Outcome // those under way are Uncertain
-	paths    []string
+	files    []*os.File                              // locked until Forget
 }
 
 // Forget removes the journal once the ledger has what it says.
-func (l Lost) Forget() error {
-	var err error
-	for _, path := range l.paths {
-		err = errors.Join(err, os.Remove(path))
+func (l Lost) Forget() {
+	for _, file := range l.files {
+		_ = os.Remove(file.Name()) // one that stays is settled again, which changes nothing
+		_ = file.Close()
 	}
-	return err
 }
 
-// Find gives the journals in a folder of the workers that gone says are gone.
-// Those of an earlier boot are removed: they do not count.
-func Find(dir string, gone func(worker string) bool) ([]Lost, error) {
+// Find gives the journals in a folder whose workers are gone: nobody has them
+// locked. They are locked for the caller until Forget. Those of an earlier boot,
+// and those that cannot be read, do not count and are removed.
+func Find(dir string) ([]Lost, error) {
 	now, err := boot()
 	if err != nil {
 		return nil, nil //nolint:nilerr // there are no journals where no boot can be told
@@ -176,26 +196,46 @@ func Find(dir string, gone func(worker string) bool) ([]Lost, error) {
 		return nil, err
 	}
 	byWorker := map[string][]string{}
+	boots := map[string]string{}
 	for _, path := range paths {
-		worker, then, ok := parseName(filepath.Base(path))
-		switch {
-		case !ok:
-		case then != now:
-			err = errors.Join(err, os.Remove(path))
-		case gone(worker):
+		if worker, then, ok := parseName(filepath.Base(path)); ok {
 			byWorker[worker] = append(byWorker[worker], path)
+			boots[worker] = then
 		}
 	}
 	var found []Lost
 	for worker, paths := range byWorker {
-		lost := Lost{Worker: worker, Outcomes: map[posthaste.Chunk][]posthaste.Outcome{}, paths: paths}
-		if readErr := lost.read(); readErr != nil {
-			err = errors.Join(err, readErr, lost.Forget()) // the window decides
+		lost := Lost{Worker: worker, Outcomes: map[posthaste.Chunk][]posthaste.Outcome{}}
+		if !lost.take(paths) {
+			continue
+		}
+		readErr := lost.read()
+		if boots[worker] != now || readErr != nil {
+			lost.Forget()
+			err = errors.Join(err, readErr)
 			continue
 		}
 		found = append(found, lost)
 	}
 	return found, err
+}
+
+// take locks all files of a worker, or none: then it lives.
+func (l *Lost) take(paths []string) bool {
+	for _, path := range paths {
+		file, err := os.Open(path)
+		if err == nil {
+			l.files = append(l.files, file)
+			err = lock(file)
+		}
+		if err != nil {
+			for _, file := range l.files {
+				_ = file.Close() // which unlocks it
+			}
+			return false
+		}
+	}
+	return true
 }
 
 func parseName(name string) (worker, boot string, ok bool) {
@@ -207,13 +247,13 @@ func parseName(name string) (worker, boot string, ok bool) {
 }
 
 func (l *Lost) read() error {
-	for _, path := range l.paths {
-		text, err := os.ReadFile(path)
+	for _, file := range l.files {
+		text, err := io.ReadAll(file)
 		if err != nil {
 			return fmt.Errorf("read journal: %w", err)
 		}
 		if err := l.readLane(text); err != nil {
-			return fmt.Errorf("read journal %s: %w", filepath.Base(path), err)
+			return fmt.Errorf("read journal %s: %w", filepath.Base(file.Name()), err)
 		}
 	}
 	return nil
@@ -223,8 +263,10 @@ func (l *Lost) read() error {
 var errGap = errors.New("an outcome without its beginning")
 
 // readLane reads one lane: of each delivery its beginning, then its outcome,
-// but for the last, which may have none.
+// but for the last, which may have none. A last line without its end was being
+// written: of a beginning, nothing had begun; of an outcome, it is not known.
 func (l *Lost) readLane(text []byte) error {
+	text = text[:bytes.LastIndexByte(text, '\n')+1]
 	var chunk posthaste.Chunk
 	var begun *entry
 	end := func(o posthaste.Outcome) { l.Outcomes[chunk] = append(l.Outcomes[chunk], o); begun = nil }
@@ -236,14 +278,14 @@ func (l *Lost) readLane(text []byte) error {
 		}
 		switch {
 		case e.Chunk != nil:
-			if begun != nil { // tried again over a new connection
-				if begun.Number != e.Number {
-					return errGap
-				}
+			if begun != nil && begun.Number != e.Number { // the same one is tried again over a new connection
+				return errGap
 			}
 			chunk, begun = *e.Chunk, &e
 		case begun == nil || begun.Number != e.Number || e.Reply == nil:
 			return errGap
+		case e.State == posthaste.Queued:
+			begun = nil
 		default:
 			end(posthaste.Outcome{Number: e.Number, RecipientID: e.Recipient, State: e.State, RetryAt: instant(e.RetryAt), At: instant(e.At), Reply: *e.Reply})
 		}

@@ -36,35 +36,38 @@ func outcome(number int64, state posthaste.DeliveryState) posthaste.Outcome {
 		Reply: posthaste.Reply{Stage: posthaste.AtDot, Code: 250, Enhanced: "2.0.0", Text: "ok \"quoted\""}}
 }
 
-func everyone(string) bool { return true }
-
 func TestWhatHadBegunIsFound(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	j := open(t, dir, "host-1-2", 2)
+	j := open(t, dir, "host-1-2", 3)
 	first, second := j.Lane(0), j.Lane(1)
 	first.Begin(chunk, 101, 1010) // recorded and cleared
 	first.Answered(outcome(101, posthaste.Accepted))
 	first.Clear()
 	first.Begin(chunk, 102, 1020)
 	first.Answered(outcome(102, posthaste.Accepted))
-	first.Begin(chunk, 103, 1030)
-	first.Begin(chunk, 103, 1030) // again, over a new connection
+	third := j.Lane(2)
+	third.Begin(chunk, 103, 1030)
+	third.Begin(chunk, 103, 1030) // again, over a new connection
 	second.Begin(chunk, 150, 1500)
 	deferred := outcome(150, posthaste.Deferred)
 	deferred.RetryAt = deferred.At.Add(time.Hour)
 	second.Answered(deferred)
 
-	if found, err := journal.Find(dir, func(w string) bool { return w != "host-1-2" }); err != nil || len(found) != 0 {
+	first.Begin(chunk, 104, 1040) // not handed over after all
+	first.Answered(outcome(104, posthaste.Queued))
+
+	if found, err := journal.Find(dir); err != nil || len(found) != 0 {
 		t.Fatalf("found %v (%v) of a living worker", found, err)
 	}
-	found, err := journal.Find(dir, everyone)
+	j.Die()
+	found, err := journal.Find(dir)
 	must(t, err)
 	if len(found) != 1 || found[0].Worker != "host-1-2" {
 		t.Fatalf("found %+v", found)
 	}
 	uncertain := posthaste.Outcome{Number: 103, RecipientID: 1030, State: posthaste.Uncertain}
-	want := map[posthaste.Chunk][]posthaste.Outcome{chunk: {outcome(102, posthaste.Accepted), uncertain, deferred}}
+	want := map[posthaste.Chunk][]posthaste.Outcome{chunk: {outcome(102, posthaste.Accepted), deferred, uncertain}}
 	for i, o := range found[0].Outcomes[chunk] {
 		if o.State == posthaste.Uncertain { // of which the journal says no more
 			if o.Reply.Text == "" || o.At.IsZero() {
@@ -76,9 +79,38 @@ func TestWhatHadBegunIsFound(t *testing.T) {
 	if diff := cmp.Diff(want, found[0].Outcomes); diff != "" {
 		t.Error(diff)
 	}
-	must(t, found[0].Forget())
-	if found, err = journal.Find(dir, everyone); err != nil || len(found) != 0 {
+	if again, err := journal.Find(dir); err != nil || len(again) != 0 {
+		t.Fatalf("two settle it at once: %v (%v)", again, err)
+	}
+	found[0].Forget()
+	if found, err = journal.Find(dir); err != nil || len(found) != 0 {
 		t.Errorf("found again: %v (%v)", found, err)
+	}
+}
+
+// TestALineBeingWrittenWhenItDied: nothing had begun, or the outcome is not known.
+func TestALineBeingWrittenWhenItDied(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]int{"begin": 0, "outcome": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			j := open(t, dir, "w", 1)
+			j.Lane(0).Begin(chunk, 102, 1020)
+			if name == "outcome" {
+				j.Lane(0).Answered(outcome(102, posthaste.Accepted))
+			}
+			path := onlyFile(t, dir)
+			text, err := os.ReadFile(path)
+			must(t, err)
+			must(t, os.Truncate(path, int64(len(text)-1)))
+			j.Die()
+			found, err := journal.Find(dir)
+			must(t, err)
+			if len(found) != 1 || len(found[0].Outcomes[chunk]) != want || want == 1 && found[0].Outcomes[chunk][0].State != posthaste.Uncertain {
+				t.Errorf("found %+v", found)
+			}
+		})
 	}
 }
 
@@ -86,16 +118,17 @@ func TestWhatHadBegunIsFound(t *testing.T) {
 func TestAJournalThatCannotBeReadDoesNotCount(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(text string) string{
-		"torn":                         func(text string) string { return text[:len(text)-7] },
+		"torn in the middle":           func(text string) string { return text[:20] + text[27:] },
 		"an outcome of another":        func(text string) string { return strings.Replace(text, `{"n":102`, `{"n":109`, 1) },
 		"a beginning before the end":   func(text string) string { return strings.SplitAfter(text, "\n")[0] + strings.SplitAfter(text, "\n")[2] },
 		"an outcome without beginning": func(text string) string { return strings.SplitAfter(text, "\n")[1] },
-		"bytes that are no journal":    func(string) string { return "\x00\x00" },
+		"bytes that are no journal":    func(string) string { return "\x00\x00\n" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			lane := open(t, dir, "w", 1).Lane(0)
+			j := open(t, dir, "w", 1)
+			lane := j.Lane(0)
 			lane.Begin(chunk, 102, 1020)
 			lane.Answered(outcome(102, posthaste.Accepted))
 			lane.Begin(chunk, 103, 1030)
@@ -103,7 +136,8 @@ func TestAJournalThatCannotBeReadDoesNotCount(t *testing.T) {
 			text, err := os.ReadFile(path)
 			must(t, err)
 			must(t, os.WriteFile(path, []byte(spoil(string(text))), 0o600))
-			found, err := journal.Find(dir, everyone)
+			j.Die()
+			found, err := journal.Find(dir)
 			if err == nil || len(found) != 0 {
 				t.Errorf("found %+v, %v", found, err)
 			}
@@ -128,12 +162,14 @@ func onlyFile(tb testing.TB, dir string) string {
 func TestAnotherBootDoesNotCount(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	open(t, dir, "w", 1).Lane(0).Begin(chunk, 1, 1)
+	j := open(t, dir, "w", 1)
+	j.Lane(0).Begin(chunk, 1, 1)
+	j.Die()
 	path := onlyFile(t, dir)
 	parts := strings.Split(filepath.Base(path), ".")
 	parts[1] = "00000000-0000-0000-0000-000000000000"
 	must(t, os.Rename(path, filepath.Join(dir, strings.Join(parts, "."))))
-	if found, err := journal.Find(dir, everyone); err != nil || len(found) != 0 {
+	if found, err := journal.Find(dir); err != nil || len(found) != 0 {
 		t.Errorf("found %v (%v)", found, err)
 	}
 }
@@ -163,7 +199,11 @@ func TestALineThatCannotBeWrittenEndsTheJournal(t *testing.T) {
 	j.Break(0)
 	j.Lane(0).Begin(chunk, 2, 2)
 	j.Lane(1).Answered(outcome(1, posthaste.Accepted))
-	if found, err := journal.Find(dir, everyone); err != nil || len(found) != 0 {
+	if !j.Lane(0).Begin(chunk, 3, 3) {
+		t.Error("nothing may begin, though the journal is gone")
+	}
+	j.Die()
+	if found, err := journal.Find(dir); err != nil || len(found) != 0 {
 		t.Errorf("found %v (%v)", found, err)
 	}
 }

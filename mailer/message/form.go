@@ -68,7 +68,7 @@ func (f *Form) Append(dst []byte, m Mailing) ([]byte, error) {
 	dst = appendField(dst, "To: ", mailbox("To: ", m.To))
 	dst = append(dst, f.replyTo...)
 	dst = appendField(dst, "Subject: ", unstructured("Subject: ", m.Subject))
-	dst = appendField(dst, "Message-ID: ", messageIDValue(m.MessageID))
+	dst = appendField(dst, "Message-ID:", messageIDValue(m.MessageID))
 	dst = append(dst, f.list...)
 	dst = appendField(dst, "List-Unsubscribe: ", "<"+m.Unsubscribe+">")
 	dst = append(dst, f.end...)
@@ -100,11 +100,11 @@ func appendField(dst []byte, name, value string) []byte {
 // messageIDValue folds as go-mail does when the id leaves no room behind the
 // field's name.
 func messageIDValue(id string) string {
-	const room = 76
+	const room = 72
 	if len("Message-ID: ")+len(id)+2 > room {
 		return "\r\n <" + id + ">"
 	}
-	return "<" + id + ">"
+	return " <" + id + ">"
 }
 
 func appendPart(dst []byte, between, kind string, body []byte) []byte {
