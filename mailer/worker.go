@@ -43,6 +43,11 @@ func NewWorker(id string, connections int, j *journal.Journal, ledger Ledger, qu
 // Run sends until ctx ends; then it starts no more mail, waits for the answers
 // to those under way, records them and gives back what it had claimed.
 func (w *Worker) Run(ctx context.Context) error {
+	defer func() {
+		if !w.owing.Load() { // else the next start records what the journal says
+			w.journal.Close()
+		}
+	}()
 	stopHearing, err := w.signals.HearOptOuts(w.id, w.optOuts.hear)
 	if err != nil {
 		return err
@@ -74,10 +79,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	err = lanes.Wait()
 	stopBeating()
 	<-beats
-	if w.owing.Load() { // the journal stays: the next start records what it says
+	if w.owing.Load() {
 		return errors.Join(err, errors.New("outcomes could not be recorded; their deliveries become uncertain"))
 	}
-	w.journal.Close()
 	return errors.Join(err, w.ledger.Leave(context.WithoutCancel(ctx), w.id))
 }
 
