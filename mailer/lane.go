@@ -67,10 +67,10 @@ func (l *lane) work(ctx context.Context, job Job) {
 		_ = job.Return() // it would come again by itself, only later
 		return
 	}
+	asked := time.Now()
 	taken, err := l.worker.ledger.TakeChunk(ctx, chunk, l.worker.id)
 	if err == nil && taken {
-		// The ledger says that it is sending; a signal that said so may be lost.
-		l.worker.halted.Delete(chunk.CampaignID)
+		l.worker.unhalt(chunk.CampaignID, asked)
 		err = l.sendChunk(ctx, chunk)
 	}
 	// Also after an error, since the chunk may have been taken all the same. What could not be recorded must not be released: it would be sent again.

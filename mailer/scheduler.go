@@ -37,15 +37,20 @@ func (s *Scheduler) Run(ctx context.Context) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var swept time.Time
+	reached := time.Now() // since when the ledger answers without a break
 	for {
 		now := time.Now()
 		s.step(ctx, "freeze campaigns", s.freeze)
 		s.step(ctx, "queue chunks", s.queue)
-		if now.Sub(swept) >= sweepEvery {
+		if !s.step(ctx, "finish campaigns", s.finish) { // which asks nothing but the ledger
+			reached = time.Now()
+		}
+		// While nobody could reach the ledger, no worker could beat either: that
+		// silence tells nothing of them.
+		if now.Sub(swept) >= sweepEvery && now.Sub(reached) >= silence {
 			s.step(ctx, "release lost chunks", s.releaseLost)
 			swept = now
 		}
-		s.step(ctx, "finish campaigns", s.finish)
 		select {
 		case <-ctx.Done():
 			return
@@ -54,10 +59,13 @@ func (s *Scheduler) Run(ctx context.Context) {
 	}
 }
 
-func (s *Scheduler) step(ctx context.Context, what string, do func(context.Context) error) {
-	if err := do(ctx); err != nil && ctx.Err() == nil {
+// step reports whether do succeeded.
+func (s *Scheduler) step(ctx context.Context, what string, do func(context.Context) error) bool {
+	err := do(ctx)
+	if err != nil && ctx.Err() == nil {
 		slog.Error("scheduler step failed", "operation", what, "error", err)
 	}
+	return err == nil
 }
 
 func (s *Scheduler) freeze(ctx context.Context) error {

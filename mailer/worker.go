@@ -25,7 +25,7 @@ type Worker struct {
 	composer    *Composer
 	hop         relay.Dialer
 	optOuts     *optOuts
-	halted      sync.Map                  // campaign id → posthaste.CampaignState that is not Sending
+	halted      sync.Map                  // campaign id → time.Time at which it was heard to stand still
 	beaten      atomic.Pointer[time.Time] // the last beat
 	lapsed      atomic.Pointer[time.Time] // the last beat that came late
 	owing       atomic.Bool               // some outcome could not be recorded
@@ -135,7 +135,15 @@ func (w *Worker) hearState(campaignID int64, state posthaste.CampaignState) {
 		w.halted.Delete(campaignID)
 		return
 	}
-	w.halted.Store(campaignID, state)
+	w.halted.Store(campaignID, time.Now())
+}
+
+// unhalt forgets a signal that was heard before an instant at which the ledger
+// said that the campaign is sending: the one that said so too may be lost.
+func (w *Worker) unhalt(campaignID int64, sending time.Time) {
+	if heard, halted := w.halted.Load(campaignID); halted && heard.(time.Time).Before(sending) {
+		w.halted.CompareAndDelete(campaignID, heard)
+	}
 }
 
 func (w *Worker) halts(campaignID int64) bool {
