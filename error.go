@@ -1,6 +1,9 @@
 package posthaste
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // Kind says what sort of trouble an Error is. It is itself an error, so that
 // errors.Is(err, posthaste.NotFound) asks for it through any wrapping.
@@ -69,6 +72,16 @@ func RefuseAll(fields []Field) error {
 		return nil
 	}
 	return &Error{Kind: Invalid, Message: "the input is not valid", Fields: fields}
+}
+
+// FieldsAs gives the field faults that err carries, under the name that their
+// author knows the value by.
+func FieldsAs(err error, name string) []Field {
+	fields := slices.Clone(FieldsOf(err))
+	for i := range fields {
+		fields[i].Name = name
+	}
+	return fields
 }
 
 // FieldsOf gives the field faults that err carries, if any.

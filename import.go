@@ -35,7 +35,7 @@ type ImportReport struct {
 	Rejected     []Rejection `json:"rejected"`
 }
 
-// Rejection is a record that was left out.
+// Rejection is a record that was left out. Its reason quotes no cell.
 type Rejection struct {
 	Line   int    `json:"line"`
 	Reason string `json:"reason"`

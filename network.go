@@ -1,9 +1,6 @@
 package posthaste
 
-import (
-	"net/netip"
-	"strings"
-)
+import "net/netip"
 
 // Network is all that is ever kept of an IP address: the first three parts of
 // an IPv4 address, the first 48 bits of an IPv6 one. The zero value is "not known".
@@ -42,19 +39,6 @@ func Cut(addr netip.Addr) Network {
 		return Network{}
 	}
 	return Network{prefix}
-}
-
-// CutText cuts an address in text form, with or without a port or brackets.
-// What is no address gives the zero Network, never the text.
-func CutText(text string) Network {
-	if at, err := netip.ParseAddrPort(text); err == nil {
-		return Cut(at.Addr())
-	}
-	addr, err := netip.ParseAddr(strings.Trim(text, "[]"))
-	if err != nil {
-		return Network{}
-	}
-	return Cut(addr)
 }
 
 // ParseNetwork reads what String wrote; anything longer than a Network holds is cut.

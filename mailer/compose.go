@@ -134,7 +134,7 @@ func (c *Composer) Compile(ctx context.Context, campaign posthaste.Campaign) (*M
 	}
 	faults = append(faults, posthaste.FieldsOf(err)...)
 	from, err := address.ParseMailbox(campaign.From)
-	faults = append(faults, rename(err, "from")...)
+	faults = append(faults, posthaste.FieldsAs(err, "from")...)
 	// An unsigned mail from a domain whose owner signs is one that receivers refuse.
 	if signer := c.sender.Signer; err == nil && !signer.Empty() && !signer.Covers(from.Domain) {
 		faults = append(faults, posthaste.Field{Name: "from", Reason: "is at " + from.Domain + ", for which " + dkim.Setting + " has no DKIM key"})
@@ -142,7 +142,7 @@ func (c *Composer) Compile(ctx context.Context, campaign posthaste.Campaign) (*M
 	var replyTo address.Mailbox
 	if campaign.ReplyTo != "" {
 		replyTo, err = address.ParseMailbox(campaign.ReplyTo)
-		faults = append(faults, rename(err, "reply_to")...)
+		faults = append(faults, posthaste.FieldsAs(err, "reply_to")...)
 	}
 	if err := posthaste.RefuseAll(faults); err != nil {
 		return nil, err
@@ -163,14 +163,6 @@ func feedbackSender(domain string) string {
 		return -1
 	}, domain)
 	return (name + "posthaste")[:min(max(len(name), 5), 15)]
-}
-
-func rename(err error, field string) []posthaste.Field {
-	fields := posthaste.FieldsOf(err)
-	for i := range fields {
-		fields[i].Name = field
-	}
-	return fields
 }
 
 // Links gives the destinations that click beacons may stand for.

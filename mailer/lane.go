@@ -67,13 +67,30 @@ func (l *lane) work(ctx context.Context, job Job) {
 		_ = job.Return() // it would come again by itself, only later
 		return
 	}
+	// A message that came twice must not let this lane release what another of
+	// this worker is sending: the ledger knows workers, not lanes. It comes once
+	// more, since the other may be about to give back what is queued here.
+	if _, twice := l.worker.inHand.LoadOrStore(chunk, l); twice {
+		_ = job.Return()
+		return
+	}
+	l.workOn(ctx, chunk)
+	l.worker.inHand.Delete(chunk)
+	if err := job.Done(context.WithoutCancel(ctx)); err != nil {
+		slog.Warn("queue message not removed", "campaign", chunk.CampaignID, "first", chunk.First, "error", err)
+	}
+}
+
+// workOn takes a chunk, sends what it can of it, and gives it back.
+func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) {
 	asked := time.Now()
 	taken, err := l.worker.ledger.TakeChunk(ctx, chunk, l.worker.id)
 	if err == nil && taken {
 		l.worker.unhalt(chunk.CampaignID, asked)
 		err = l.sendChunk(ctx, chunk)
 	}
-	// Also after an error, since the chunk may have been taken all the same. What could not be recorded must not be released: it would be sent again.
+	// Also after an error, since the chunk may have been taken all the same. But
+	// what could not be recorded must not be released: it would be sent again.
 	if (taken || err != nil) && !l.owing {
 		released := l.insist(ctx, "release chunk", func(ctx context.Context) error { return l.worker.ledger.Release(ctx, chunk, l.worker.id) })
 		if !released {
@@ -82,9 +99,6 @@ func (l *lane) work(ctx context.Context, job Job) {
 	}
 	if err != nil && ctx.Err() == nil {
 		slog.Error("chunk not finished", "campaign", chunk.CampaignID, "first", chunk.First, "error", err)
-	}
-	if err := job.Done(context.WithoutCancel(ctx)); err != nil {
-		slog.Warn("queue message not removed", "campaign", chunk.CampaignID, "first", chunk.First, "error", err)
 	}
 }
 

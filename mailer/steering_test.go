@@ -302,3 +302,48 @@ func TestRefusedTestMailBlocksNobody(t *testing.T) {
 		t.Errorf("at the end %+v", got)
 	}
 }
+
+// doubtfulLedger fails to answer TakeChunk once it is told to, as a database
+// does whose connection is cut.
+type doubtfulLedger struct {
+	*store.Store
+	doubt *atomic.Bool
+	asked chan struct{}
+}
+
+func (l doubtfulLedger) TakeChunk(ctx context.Context, c posthaste.Chunk, worker string) (bool, error) {
+	if l.doubt.Load() {
+		select {
+		case l.asked <- struct{}{}:
+		default:
+		}
+		return false, context.DeadlineExceeded
+	}
+	return l.Store.TakeChunk(ctx, c, worker)
+}
+
+// TestAMessageThatComesTwiceDoesNotReleaseAWindow: one lane sends a chunk, another
+// of the same worker gets its message again while the ledger does not answer.
+func TestAMessageThatComesTwiceDoesNotReleaseAWindow(t *testing.T) {
+	t.Parallel()
+	h := build(t, 5)
+	hop := gate{arrived: make(chan string, 10), mail: make(chan struct{})}
+	ledger := doubtfulLedger{h.store, &atomic.Bool{}, make(chan struct{}, 1)}
+	h.runOn(ledger, hop, 2)
+	<-hop.arrived
+	ledger.doubt.Store(true)
+	must(t, h.bus.PublishChunks(t.Context(), []posthaste.Chunk{{CampaignID: h.campaign.ID, First: 1, Last: 5}}))
+	select { // either the second lane asks the ledger, which it must not, or it is done without
+	case <-ledger.asked:
+		t.Error("two lanes of one worker are at one chunk")
+	case <-time.After(time.Second):
+	}
+	if counts, err := h.store.CountDeliveries(t.Context(), h.campaign.ID); err != nil || counts.Claimed != 5 {
+		t.Errorf("the window was released under the lane that has it: %+v (%v)", counts, err)
+	}
+	ledger.doubt.Store(false)
+	close(hop.mail)
+	if got := h.until("the end", settled); got.Accepted != 5 || len(hop.arrived) != 4 {
+		t.Errorf("at the end %+v, %d more begun", got, len(hop.arrived))
+	}
+}

@@ -29,6 +29,7 @@ type Worker struct {
 	beaten      atomic.Pointer[time.Time] // the last beat
 	lapsed      atomic.Pointer[time.Time] // the last beat that came late
 	owing       atomic.Bool               // some outcome could not be recorded
+	inHand      sync.Map                  // posthaste.Chunk → the lane that has it
 	journal     *journal.Journal
 }
 

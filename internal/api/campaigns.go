@@ -165,7 +165,7 @@ func (f *faults) campaign(k posthaste.Campaign) {
 
 func (f *faults) mailbox(name, text string) {
 	if _, err := address.ParseMailbox(text); err != nil {
-		*f = append(*f, rename(err, name)...)
+		*f = append(*f, posthaste.FieldsAs(err, name)...)
 	}
 }
 

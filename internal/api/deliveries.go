@@ -110,7 +110,7 @@ func (a *API) campaignAndRecipient(c echo.Context, in any, named func() (field, 
 	field, text := named()
 	addr, err := address.Parse(text)
 	if err != nil {
-		return k, r, posthaste.RefuseAll(rename(err, field))
+		return k, r, posthaste.RefuseAll(posthaste.FieldsAs(err, field))
 	}
 	r, err = a.store.FindRecipientByAddress(c.Request().Context(), addr.Canonical())
 	if errors.Is(err, posthaste.NotFound) {

@@ -99,7 +99,7 @@ func (a *API) putRecipient(c echo.Context) error {
 	}
 	addr, err := address.Parse(pathText(c, "recipient"))
 	if err != nil {
-		return posthaste.RefuseAll(rename(err, "path"))
+		return posthaste.RefuseAll(posthaste.FieldsAs(err, "path"))
 	}
 	if err := read(c, &in); err != nil {
 		return err

@@ -40,7 +40,7 @@ func (a *API) suppress(c echo.Context) error {
 	var f faults
 	addr, err := address.Parse(in.Email)
 	if err != nil {
-		f = append(f, rename(err, "email")...)
+		f = append(f, posthaste.FieldsAs(err, "email")...)
 	}
 	f.text("evidence", in.Evidence, 2000)
 	if in.Reason == "" {
@@ -103,7 +103,7 @@ func (a *API) listSuppressions(c echo.Context) error {
 	if text := c.QueryParam("email"); text != "" {
 		addr, err := address.Parse(text)
 		if err != nil {
-			return posthaste.RefuseAll(rename(err, "email"))
+			return posthaste.RefuseAll(posthaste.FieldsAs(err, "email"))
 		}
 		canonical = addr.Canonical()
 	}
@@ -142,13 +142,4 @@ func (a *API) topicKeys(c echo.Context) (map[int64]string, error) {
 		keys[t.ID] = t.Key
 	}
 	return keys, nil
-}
-
-// rename puts faults under the name that the request has for the value.
-func rename(err error, field string) []posthaste.Field {
-	fields := posthaste.FieldsOf(err)
-	for i := range fields {
-		fields[i].Name = field
-	}
-	return fields
 }

@@ -139,7 +139,7 @@ func TestHitsAreRecordedAndAFailedBatchComesAgain(t *testing.T) {
 		var want []posthaste.Hit
 		for i := range 5 {
 			want = append(want, posthaste.Hit{ID: fmt.Sprint("h", i), Kind: posthaste.Click, CampaignID: 1, Number: int64(i), RecipientID: 2, Link: 3,
-				Network: posthaste.CutText("192.0.2.77"), At: at})
+				Network: posthaste.ParseNetwork("192.0.2.77/32"), At: at})
 			must(t, b.PublishHit(want[i]))
 		}
 		failure := errors.New("database is away")

@@ -40,7 +40,7 @@ func Import(ctx context.Context, store Merger, file io.Reader, order posthaste.I
 			case rejection != nil:
 				rejected++
 				if len(rejections) < keepRejections {
-					rejections = append(rejections, posthaste.Rejection(*rejection))
+					rejections = append(rejections, *rejection)
 				}
 			case !yield(importRow(row), nil):
 				return

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"posthaste"
 )
 
 // Row is one recipient. All its texts are UTF-8 without NUL.
@@ -29,12 +31,6 @@ type Row struct {
 type Attribute struct {
 	Name  string // lower snake case, at most 64 characters
 	Value string // as given, at most 10,000 characters
-}
-
-// Rejection is a line that gives no recipient. Its reason quotes no cell.
-type Rejection struct {
-	Line   int    `json:"line"`
-	Reason string `json:"reason"`
 }
 
 // Reader reads one file. It is not safe for concurrent use.
@@ -118,19 +114,19 @@ func (f *Reader) Attributes() []string {
 //
 // After a quote that is never properly closed the reading goes on at the line
 // after the one with the quote, so that one fault costs one line.
-func (f *Reader) Next() (*Row, *Rejection, error) {
+func (f *Reader) Next() (*Row, *posthaste.Rejection, error) {
 	s := &f.split
 	bad, err := s.next()
 	switch {
 	case err != nil:
 		return nil, nil, err
 	case bad != nil:
-		return nil, &Rejection{bad.line, bad.reason}, nil
+		return nil, &posthaste.Rejection{Line: bad.line, Reason: bad.reason}, nil
 	}
 	defer s.commit()
 	reason := f.fill()
 	if reason != "" {
-		return nil, &Rejection{s.began, reason}, nil
+		return nil, &posthaste.Rejection{Line: s.began, Reason: reason}, nil
 	}
 	return &f.row, nil, nil
 }

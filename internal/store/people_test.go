@@ -211,7 +211,7 @@ func TestHitsNeedConsentAndAreCountedOnce(t *testing.T) {
 		must(t, s.RecordConsents(t.Context(), []posthaste.Consent{{RecipientID: yes.Recipient.ID, Purpose: posthaste.ForOpens, Decision: posthaste.Given, Channel: posthaste.ByPreferences}}))
 		hit := func(id string, kind posthaste.HitKind, m posthaste.Mail) posthaste.Hit {
 			return posthaste.Hit{ID: id, Kind: kind, CampaignID: c.ID, Number: m.Number, RecipientID: m.Recipient.ID,
-				Network: posthaste.CutText("192.0.2.77"), At: time.Now()}
+				Network: posthaste.ParseNetwork("192.0.2.77/32"), At: time.Now()}
 		}
 		hits := []posthaste.Hit{hit("1", posthaste.Open, yes), hit("2", posthaste.Open, no), hit("3", posthaste.Click, yes), hit("4", posthaste.Open, yes)}
 		must(t, s.RecordHits(t.Context(), hits))
