@@ -2,12 +2,9 @@ package mailer
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
-	"time"
 
 	"posthaste"
 	"posthaste/internal/address"
@@ -67,9 +64,8 @@ type Mailing struct {
 
 // Letter is one message, ready to be handed over.
 type Letter struct {
-	Envelope relay.Envelope
-	Subject  string
-	Message  []byte // RFC 5322, CRLF line ends
+	relay.Item
+	Subject string
 }
 
 // Mailing gives the compiled mailing of a campaign that is frozen or being sent
@@ -167,99 +163,3 @@ func feedbackSender(domain string) string {
 
 // Links gives the destinations that click beacons may stand for.
 func (m *Mailing) Links() []string { return m.mail.Links() }
-
-// Render fills in one recipient. Consent decides here for the first time:
-// without it there is no pixel, and links are direct.
-func (m *Mailing) Render(into *templates.Rendered, mail posthaste.Mail) error {
-	c, keys := m.composer, m.composer.keys
-	claims := token.Claims{RecipientID: mail.Recipient.ID, TopicID: m.topic.ID, CampaignID: m.campaign.ID, Number: mail.Number}
-	values := templates.Values{
-		Recipient: mail.Recipient, Topic: m.topic.Name, Campaign: m.campaign.Name,
-		SenderName: c.sender.Name, PostalAddress: c.sender.PostalAddress,
-		Unsubscribe: m.unsubscribe(claims),
-		Preferences: c.sender.PublicURL + "/p/" + keys.Seal(token.Preferences, token.Claims{RecipientID: mail.Recipient.ID}),
-	}
-	// Previews and test mails, which have no number, have no beacons: there is
-	// nothing yet that they could stand for.
-	mail.Opens, mail.Clicks = mail.Opens && mail.Number > 0, mail.Clicks && mail.Number > 0
-	if mail.Opens && m.campaign.Tracking.Opens == posthaste.TrackIndividual {
-		values.Pixel = c.sender.PublicURL + "/o/" + keys.Seal(token.OpenBeacon, claims)
-	}
-	if mail.Clicks && m.campaign.Tracking.Clicks == posthaste.TrackIndividual {
-		values.Link = func(n int) string {
-			link := claims
-			link.Link = n + 1
-			return c.sender.PublicURL + "/c/" + keys.Seal(token.ClickLink, link)
-		}
-	}
-	return m.mail.Render(into, &values)
-}
-
-func (m *Mailing) unsubscribe(claims token.Claims) string {
-	return m.composer.sender.PublicURL + "/u/" + m.composer.keys.Seal(token.Unsubscribe, claims)
-}
-
-// Space is memory that Compose uses again. One goroutine at a time.
-type Space struct {
-	rendered templates.Rendered
-	message  []byte
-}
-
-// Compose makes the message of one delivery: the same bytes at every attempt,
-// if the date is that of the freeze. Its Message is good until space is used again.
-func (m *Mailing) Compose(space *Space, mail posthaste.Mail, date time.Time) (Letter, error) {
-	rendered := &space.rendered
-	if err := m.Render(rendered, mail); err != nil {
-		return Letter{}, err
-	}
-	to, err := address.Parse(mail.Recipient.Email)
-	if err != nil {
-		return Letter{}, err
-	}
-	keys := m.composer.keys
-	space.message, err = m.build(space.message[:0], message.Mailing{
-		From: m.from, ReplyTo: m.replyTo, To: address.Mailbox{Name: mail.Recipient.Name, Address: to},
-		Subject: rendered.Subject, HTML: rendered.HTML, Text: rendered.Text, Date: date,
-		MessageID: m.messageID(mail.Number) + "@" + m.from.Domain,
-		ListID:    m.listID, ListName: m.topic.Name, FeedbackID: m.feedbackID,
-		Unsubscribe: m.unsubscribe(token.Claims{RecipientID: mail.Recipient.ID, TopicID: m.topic.ID, CampaignID: m.campaign.ID, Number: mail.Number}),
-	})
-	if err != nil {
-		return Letter{}, err
-	}
-	// Last: whatever is changed from here on makes receivers take the mail for forged.
-	signed, err := m.composer.sender.Signer.Sign(m.from.Domain, space.message)
-	envelope := relay.Envelope{From: "b+" + keys.EnvelopeTag(m.campaign.ID, mail.Number) + "@" + m.composer.sender.BounceDomain, To: to.String()}
-	return Letter{Envelope: envelope, Subject: rendered.Subject, Message: signed}, err
-}
-
-// messageID is a delivery's own, or a new one for a preview or a test: receivers
-// drop a second message of the same id.
-func (m *Mailing) messageID(number int64) string {
-	if number == 0 {
-		return strings.ToLower(rand.Text())
-	}
-	return m.composer.keys.MessageID(m.campaign.ID, number)
-}
-
-// build appends the message to dst: by the campaign's form, once there is one,
-// or by the plain way for previews and tests, which have dates of their own.
-func (m *Mailing) build(dst []byte, parts message.Mailing) ([]byte, error) {
-	if !parts.Date.Equal(m.campaign.FrozenAt) {
-		return message.Build(parts)
-	}
-	m.forming.Do(func() {
-		sample := parts
-		sample.To, sample.Subject, sample.HTML, sample.Text = m.from, "form", []byte("form"), []byte("form")
-		form, err := message.NewForm(sample)
-		if err != nil {
-			slog.Warn("messages are built the slow way", "campaign", m.campaign.ID, "error", err)
-			return
-		}
-		m.form = form
-	})
-	if m.form == nil {
-		return message.Build(parts)
-	}
-	return m.form.Append(dst, parts)
-}

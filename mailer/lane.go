@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"posthaste"
-	"posthaste/mailer/bounce"
 	"posthaste/mailer/journal"
 	"posthaste/mailer/relay"
 )
@@ -28,14 +26,14 @@ type lane struct {
 	worker     *Worker
 	connection relay.Connection
 	used       time.Time
-	space      Space
-	outcomes   []posthaste.Outcome
+	outcomes   []posthaste.Outcome // not recorded yet
 	chunk      posthaste.Chunk
 	claimed    time.Time // just before the open window was
+	size       int       // of the next window
 	recorded   time.Time
 	owing      bool // an outcome could not be recorded
 	journal    *journal.Lane
-	noted      bool // the journal has a beginning without its outcome
+	handover   handover
 }
 
 // run takes jobs until ctx ends.
@@ -92,8 +90,12 @@ func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) {
 	// Also after an error, since the chunk may have been taken all the same. But
 	// what could not be recorded must not be released: it would be sent again.
 	if (taken || err != nil) && !l.owing {
-		released := l.insist(ctx, "release chunk", func(ctx context.Context) error { return l.worker.ledger.Release(ctx, chunk, l.worker.id) })
-		if !released {
+		released := l.insist(ctx, "release chunk", func(ctx context.Context) error {
+			return l.worker.ledger.Release(ctx, chunk, l.worker.id, l.outcomes)
+		})
+		if released {
+			l.isRecorded()
+		} else {
 			l.owe()
 		}
 	}
@@ -139,15 +141,14 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 		return err
 	}
 	l.recorded, l.claimed, l.chunk = time.Now(), time.Now(), chunk
-	for !l.stops(ctx, chunk) {
+	for !l.stops(ctx) {
 		l.claimed = time.Now()
-		mails, err := l.worker.ledger.Claim(ctx, chunk, l.worker.id, window)
-		if err != nil || len(mails) == 0 {
+		mails, err := l.worker.ledger.Claim(ctx, chunk, l.worker.id, l.outcomes, l.size)
+		if err != nil {
 			return err
 		}
-		whole := l.sendWindow(ctx, chunk, mailing, mails)
-		l.record(ctx, chunk)
-		if !whole {
+		l.isRecorded()
+		if len(mails) == 0 || !l.sendWindow(ctx, mailing, mails) {
 			return nil
 		}
 	}
@@ -155,104 +156,33 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 }
 
 // stops reports that nothing more of the chunk may begin here.
-func (l *lane) stops(ctx context.Context, chunk posthaste.Chunk) bool {
-	return ctx.Err() != nil || l.worker.halts(chunk.CampaignID) || l.owing || !l.worker.mayBegin(l.claimed)
+func (l *lane) stops(ctx context.Context) bool {
+	return ctx.Err() != nil || l.worker.halts(l.chunk.CampaignID) || l.owing || !l.worker.mayBegin(l.claimed)
 }
 
 // sendWindow sends the mails of a window and reports whether it came to its end.
-func (l *lane) sendWindow(ctx context.Context, chunk posthaste.Chunk, mailing *Mailing, mails []posthaste.Mail) bool {
-	for _, mail := range mails {
-		if l.stops(ctx, chunk) {
-			return false
-		}
-		outcome, sent := l.sendMail(ctx, mailing, mail)
-		if !sent {
-			return false
-		}
-		l.outcomes = append(l.outcomes, outcome)
-		if time.Since(l.recorded) > recordEvery {
-			l.record(ctx, chunk)
-		}
-	}
-	return true
-}
-
-// sendMail decides one mail; false when it could not be handed over for want of a connection.
-func (l *lane) sendMail(ctx context.Context, mailing *Mailing, mail posthaste.Mail) (posthaste.Outcome, bool) {
-	outcome := posthaste.Outcome{Number: mail.Number, RecipientID: mail.Recipient.ID}
-	var letter Letter
-	var err error
-	if mail.Allowed {
-		letter, err = mailing.Compose(&l.space, mail, mailing.campaign.FrozenAt)
-	}
-	if err != nil {
-		outcome.State, outcome.Reply.Text, outcome.At = posthaste.Failed, "this mail cannot be made: "+err.Error(), time.Now()
-		return outcome, true
-	}
-	answer, begun, connected := l.handOver(ctx, mailing, mail, letter)
-	if !connected {
-		outcome.State = posthaste.Queued
-		l.answered(outcome)
-		return outcome, false
-	}
-	outcome.At = time.Now()
-	switch {
-	case !begun:
-		outcome.State = posthaste.Suppressed
-	case answer.Unknown:
-		outcome.State, outcome.Reply = posthaste.Uncertain, answer.Reply
-	default:
-		outcome.Reply = answer.Reply
-		since := mailing.campaign.SendingSince
-		outcome.State, outcome.RetryAt = bounce.Decide(answer.Reply, mail.Attempts+1, since, outcome.At, since.Add(mailingLife), rand.Float64())
-	}
-	l.answered(outcome)
-	return outcome, true
-}
-
-// answered ends in the journal what was begun in it.
-func (l *lane) answered(o posthaste.Outcome) {
-	if l.noted {
-		l.journal.Answered(o)
-		l.noted = false
-	}
-}
-
-// handOver looks for an opt-out for the last time and sends. A connection that
-// is lost before the final dot, as servers do after some number of messages, is
-// opened again once for the same message.
-func (l *lane) handOver(ctx context.Context, mailing *Mailing, mail posthaste.Mail, letter Letter) (answer relay.Answer, begun, connected bool) {
-	if !mail.Allowed {
-		return answer, false, true
-	}
-	for again := false; ; again = true {
+func (l *lane) sendWindow(ctx context.Context, mailing *Mailing, mails []posthaste.Mail) bool {
+	begun := time.Now()
+	h := &l.handover
+	h.open(ctx, l, mailing, mails)
+	for h.goesOn() {
 		if l.connection == nil && !l.redial(ctx) {
-			return answer, false, false
+			return false
 		}
-		begun, ok := l.worker.optOuts.begin(mail.Recipient.ID, mailing.topic.ID, l.claimed)
-		if !ok {
-			return answer, false, true
-		}
-		// Asked after begin, which may have had to wait.
-		if !l.worker.mayBegin(l.claimed) || !l.journal.Begin(l.chunk, mail.Number, mail.Recipient.ID) {
-			begun()
-			return answer, false, false
-		}
-		l.noted = true
 		// A stop lets a message that has begun come to its end.
-		letter.Envelope.Begun = begun
-		answer = l.connection.Send(context.WithoutCancel(ctx), letter.Envelope, letter.Message)
-		begun()
+		l.connection.Send(context.WithoutCancel(ctx), h)
 		l.used = time.Now()
-		if !answer.Lost {
-			return answer, true, true
-		}
-		l.connection = nil
-		silent := answer.Reply.Code == 0 || answer.Reply.Code == 421
-		if again || answer.Unknown || !silent || answer.Reply.Stage == posthaste.AtDot {
-			return answer, true, true
+		if h.lost {
+			l.connection = nil
 		}
 	}
+	switch took := time.Since(begun); {
+	case took < windowFast && len(mails) == l.size:
+		l.size = min(2*l.size, windowMost)
+	case took > windowSlow:
+		l.size = max(l.size/2, windowLeast)
+	}
+	return !h.halted
 }
 
 // redial opens the connection again in the middle of a window, with one try:
@@ -271,19 +201,21 @@ func (l *lane) redial(ctx context.Context) bool {
 
 // record writes what is known. It goes on trying: an outcome that is forgotten
 // would be a mail that nobody can account for.
-func (l *lane) record(ctx context.Context, chunk posthaste.Chunk) {
-	if len(l.outcomes) > 0 {
-		recorded := l.insist(ctx, "record outcomes", func(ctx context.Context) error {
-			return l.worker.ledger.Record(ctx, chunk, l.worker.id, l.outcomes)
-		})
-		if !recorded {
-			l.owe()
-			return
-		}
-		l.outcomes = l.outcomes[:0]
+func (l *lane) record(ctx context.Context) {
+	recorded := l.insist(ctx, "record outcomes", func(ctx context.Context) error {
+		return l.worker.ledger.Record(ctx, l.chunk, l.worker.id, l.outcomes)
+	})
+	if recorded {
+		l.isRecorded()
+	} else {
+		l.owe()
 	}
+}
+
+// isRecorded notes that the ledger has all outcomes.
+func (l *lane) isRecorded() {
+	l.outcomes, l.recorded = l.outcomes[:0], time.Now()
 	l.journal.Clear()
-	l.recorded = time.Now()
 }
 
 // owe notes that the ledger lacks something that happened here.

@@ -17,9 +17,13 @@ package mailer
 import "time"
 
 const (
-	// window is the most deliveries that one connection has claimed at a time,
-	// and so the most that become uncertain for it when its worker is lost.
-	window = 32
+	// A window is what one connection has claimed at a time, and so the most
+	// that becomes uncertain for it when its machine is lost. It starts with
+	// windowFirst deliveries, grows while the next hop takes a window within
+	// windowFast, and shrinks when it takes longer than windowSlow: a fast next
+	// hop is worth large windows, a slow one loses nothing by small ones.
+	windowLeast, windowFirst, windowMost = 4, 16, 256
+	windowFast, windowSlow               = 50 * time.Millisecond, 200 * time.Millisecond
 	// recordEvery bounds how long an outcome waits to be recorded.
 	recordEvery = time.Second
 	// beatEvery is how often a worker says that it lives; after silence without

@@ -19,9 +19,9 @@ type Content interface {
 // what each guarantees.
 type Ledger interface {
 	TakeChunk(ctx context.Context, c posthaste.Chunk, worker string) (bool, error)
-	Claim(ctx context.Context, c posthaste.Chunk, worker string, size int) ([]posthaste.Mail, error)
+	Claim(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome, size int) ([]posthaste.Mail, error)
 	Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error
-	Release(ctx context.Context, c posthaste.Chunk, worker string) error
+	Release(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error
 	Beat(ctx context.Context, worker string) error
 	Leave(ctx context.Context, worker string) error
 }

@@ -74,7 +74,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	var lanes errgroup.Group
 	for n := range w.connections {
-		l := &lane{worker: w, journal: w.journal.Lane(n)}
+		l := &lane{worker: w, journal: w.journal.Lane(n), size: windowFirst}
 		lanes.Go(func() error { l.run(ctx); return nil })
 	}
 	err = lanes.Wait()
@@ -182,6 +182,6 @@ func (w *Worker) sendTest(ctx context.Context, campaignID, recipientID int64) (p
 	if err != nil {
 		return posthaste.Reply{}, err
 	}
-	letter.Envelope.Begun = begun
-	return connection.Send(ctx, letter.Envelope, letter.Message).Reply, nil
+	letter.Begun = begun
+	return relay.SendOne(ctx, connection, letter.Item).Reply, nil
 }

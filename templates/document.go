@@ -52,7 +52,7 @@ func (c *compiler) assemble(layout *language.Program) (*Mail, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Mail{subject: c.subject, html: program, text: text, links: links}, nil
+	return &Mail{subject: c.subject, html: program, text: text, fixed: withoutGaps(text.Literals()), links: links}, nil
 }
 
 // document parses the layout and puts into it what the author wrote.

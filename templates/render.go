@@ -1,7 +1,6 @@
 package templates
 
 import (
-	"bytes"
 	"strconv"
 	"strings"
 	"sync"
@@ -40,6 +39,7 @@ type scope struct {
 	values *Values
 	answer string // to which lookup's pointer leads, until it is next called
 	buffer []byte
+	gaps   gapCloser
 	lookup func(path []string) (any, bool) // s.find, bound once
 }
 
@@ -54,6 +54,26 @@ var scopes = sync.Pool{New: func() any {
 // without an opt-out link or a postal address, are a *posthaste.Error of kind
 // Invalid. It is safe for concurrent use with different into.
 func (m *Mail) Render(into *Rendered, v *Values) error {
+	return m.with(v, func(s *scope) (err error) {
+		if s.buffer, err = m.subject.Append(s.buffer[:0], s.lookup); err != nil {
+			return err
+		}
+		if into.Subject != string(s.buffer) {
+			into.Subject = string(s.buffer)
+		}
+		if into.HTML, err = m.html.Append(into.HTML[:0], s.lookup); err != nil {
+			return err
+		}
+		if into.Text, err = m.text.Append(into.Text[:0], s.lookup); err != nil {
+			return err
+		}
+		into.Text = closeGaps(into.Text)
+		return nil
+	})
+}
+
+// with has a scope for one render.
+func (m *Mail) with(v *Values, render func(*scope) error) error {
 	if v.Unsubscribe == "" {
 		return posthaste.Refuse("links.unsubscribe", "is empty; every mailing must have it")
 	}
@@ -61,26 +81,11 @@ func (m *Mail) Render(into *Rendered, v *Values) error {
 		return posthaste.Refuse("sender.postal_address", "is empty; every mailing must have it")
 	}
 	s := scopes.Get().(*scope)
-	defer func() {
-		s.mail, s.values, s.answer = nil, nil, ""
-		scopes.Put(s)
-	}()
 	s.mail, s.values = m, v
-	var err error
-	if s.buffer, err = m.subject.Append(s.buffer[:0], s.lookup); err != nil {
-		return err
-	}
-	if into.Subject != string(s.buffer) {
-		into.Subject = string(s.buffer)
-	}
-	if into.HTML, err = m.html.Append(into.HTML[:0], s.lookup); err != nil {
-		return err
-	}
-	if into.Text, err = m.text.Append(into.Text[:0], s.lookup); err != nil {
-		return err
-	}
-	into.Text = closeGaps(into.Text)
-	return nil
+	err := render(s)
+	s.mail, s.values, s.answer, s.gaps.to = nil, nil, "", nil
+	scopes.Put(s)
+	return err
 }
 
 // find answers a name. Compile let only known names through, so that what is
@@ -143,20 +148,4 @@ func (s *scope) link(path []string) (any, bool) {
 	}
 	s.answer = v.Link(n)
 	return &s.answer, true
-}
-
-// closeGaps leaves one blank line where conditions left several.
-func closeGaps(text []byte) []byte {
-	at := bytes.Index(text, []byte("\n\n\n"))
-	if at < 0 {
-		return text
-	}
-	out := text[:at]
-	for _, c := range text[at:] {
-		if c == '\n' && bytes.HasSuffix(out, []byte("\n\n")) {
-			continue
-		}
-		out = append(out, c)
-	}
-	return out
 }

@@ -47,6 +47,7 @@ type Mail struct {
 	subject *language.Program
 	html    *language.Program
 	text    *language.Program
+	fixed   []string // of text, its literals without gaps
 	links   []string
 }
 

@@ -245,7 +245,7 @@ func (h *house) openWindow(worker string) {
 	must(h.tb, h.store.Beat(ctx, worker))
 	taken, err := h.store.TakeChunk(ctx, chunks[0], worker)
 	must(h.tb, err)
-	mails, err := h.store.Claim(ctx, chunks[0], worker, 1000)
+	mails, err := h.store.Claim(ctx, chunks[0], worker, nil, 1000)
 	must(h.tb, err)
 	if !taken || len(mails) != len(h.people) {
 		h.tb.Fatalf("the window covers %d of %d recipients", len(mails), len(h.people))

@@ -1,30 +1,12 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"posthaste/internal/testkit"
 )
-
-// residentPeak is the most memory that a process has had resident, in megabytes.
-func residentPeak(tb testing.TB, pid int) float64 {
-	tb.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		tb.Skipf("no /proc here to read memory from: %v", err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return kb / 1024
-}
 
 func benchInBothModes(b *testing.B, bench func(b *testing.B, env []string)) {
 	b.Helper()
@@ -53,7 +35,7 @@ func BenchmarkImport200k(b *testing.B) {
 			if report.Added != 200_000 {
 				b.Fatalf("%+v", report)
 			}
-			b.ReportMetric(residentPeak(b, p.pid), "MB-peak")
+			b.ReportMetric(peak(b, p.pid), "MB-peak")
 			p.kill()
 			b.StartTimer()
 		}
@@ -84,7 +66,7 @@ func BenchmarkCampaign100k(b *testing.B) {
 			if done.Counts.Accepted != audience {
 				b.Fatalf("%+v", done.Counts)
 			}
-			b.ReportMetric(residentPeak(b, p.pid), "MB-peak")
+			b.ReportMetric(peak(b, p.pid), "MB-peak")
 			p.kill()
 			b.StartTimer()
 		}
@@ -95,4 +77,13 @@ func BenchmarkCampaign100k(b *testing.B) {
 func freshData(b *testing.B, env []string) []string {
 	b.Helper()
 	return append(env[:len(env):len(env)], "POSTHASTE_DATA_DIR="+b.TempDir())
+}
+
+func peak(b *testing.B, pid int) float64 {
+	b.Helper()
+	mb, err := residentPeak(pid)
+	if err != nil {
+		b.Skip("no /proc here to read memory from:", err)
+	}
+	return mb
 }

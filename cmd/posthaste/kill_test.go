@@ -22,7 +22,7 @@ func TestKillInTheMiddle(t *testing.T) {
 	const connections = 8
 	inBothModes(t, func(t *testing.T, env []string) {
 		sink := testkit.NewFastSink(t)
-		sink.RecordRecipients()
+		sink.Watch("")
 		env = append(env, "POSTHASTE_SMTP_URL="+sink.URL(), fmt.Sprintf("POSTHASTE_CONNECTIONS=%d", connections))
 		p := spawn(t, env)
 		p.addTopic()

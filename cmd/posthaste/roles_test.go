@@ -14,7 +14,7 @@ func TestRolesApart(t *testing.T) {
 	t.Parallel()
 	const audience = 3000
 	sink := testkit.NewFastSink(t)
-	sink.RecordRecipients()
+	sink.Watch("")
 	env := append(modes[1].env(t), "POSTHASTE_DATA_DIR="+t.TempDir(), "POSTHASTE_SMTP_URL="+sink.URL(), "POSTHASTE_LISTEN=127.0.0.1:0",
 		"POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", "POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street", "POSTHASTE_CONNECTIONS=2")
 	front := start(t, env, "--roles", "web,public")

@@ -18,6 +18,8 @@ type commands struct {
 	Serve   serveCommand   `cmd:"" help:"Run the service."`
 	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
 	Import  importCommand  `cmd:"" help:"Import recipients from a CSV file."`
+	Bench   benchCommand   `cmd:"" help:"Measure how fast it sends, with data of its own."`
+	Sink    sinkCommand    `cmd:"" help:"Run an SMTP server that takes every message and keeps none, to try sending out."`
 	Key     struct {
 		Add keyAddCommand `cmd:"" help:"Make an API key. It is shown once; a key of the same name stops working."`
 	} `cmd:"" help:"API keys."`
@@ -25,9 +27,10 @@ type commands struct {
 
 // environment is what a command runs in.
 type environment struct {
-	ctx    context.Context
-	config config
-	out    io.Writer
+	ctx     context.Context
+	config  config
+	environ []string
+	out     io.Writer
 }
 
 // run is the program but for signals and the exit code. It returns when the
@@ -52,7 +55,7 @@ func run(ctx context.Context, args, env []string, out io.Writer) error {
 	if err != nil {
 		return readable(err)
 	}
-	return readable(parsed.Run(&environment{ctx, cfg, out}))
+	return readable(parsed.Run(&environment{ctx, cfg, env, out}))
 }
 
 // readable makes the faulty fields of an error a list.

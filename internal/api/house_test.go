@@ -158,7 +158,7 @@ func (h *house) sending() posthaste.Campaign {
 	for _, chunk := range chunks {
 		_, err = h.store.TakeChunk(ctx, chunk, "lost")
 		must(h.tb, err)
-		_, err = h.store.Claim(ctx, chunk, "lost", 100)
+		_, err = h.store.Claim(ctx, chunk, "lost", nil, 100)
 		must(h.tb, err)
 	}
 	_, err = h.store.ReleaseLost(ctx, 0)

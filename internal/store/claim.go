@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"time"
@@ -30,24 +31,29 @@ const claimWindow = `UPDATE chunks SET window_first = w.low, window_last = w.hig
 			AND number > (SELECT window_last FROM chunks WHERE campaign_id = ?0 AND first = ?1) ORDER BY number LIMIT ?3) AS q) AS w,
 		(SELECT id FROM campaigns WHERE id = ?0 AND state = 'sending' `
 
-// Claim opens the worker's next window of at most size deliveries of its chunk
-// and gives those that may be sent, with what each needs, and those that may
-// not (Allowed is false: no consent, or suppressed). Nothing is left, or the
-// campaign stopped, when it is empty. The window is committed before consent is
-// read: see ListSending.
+// Claim records outcomes as Record does and opens the worker's next window of
+// at most size deliveries of its chunk, in one transaction. It gives those that
+// may be sent, with what each needs, and those that may not (Allowed is false:
+// no consent, or suppressed). Nothing is left, or the campaign stopped, when it
+// is empty. The window is committed before consent is read: see ListSending.
 //
 // Whatever of the window has no outcome when the worker is lost becomes
 // uncertain, so size bounds how many can.
-func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, size int) ([]posthaste.Mail, error) {
+func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome, size int) ([]posthaste.Mail, error) {
 	var window struct{ WindowFirst, WindowLast int64 }
-	moved := s.db.NewRaw(claimWindow+s.pick("FOR SHARE", "")+`) AS sending
-		WHERE chunks.campaign_id = ?0 AND chunks.first = ?1 AND chunks.owner = ?4 AND w.low IS NOT NULL
-		RETURNING window_first, window_last`, c.CampaignID, c.First, c.Last, size, worker)
-	err := translate("claim window", moved.Scan(ctx, &window))
-	if errors.Is(err, posthaste.NotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	err := s.inTx(ctx, "claim window", func(ctx context.Context, tx bun.Tx) error {
+		if err := recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
+			return err
+		}
+		err := tx.NewRaw(claimWindow+s.pick("FOR SHARE", "")+`) AS sending
+			WHERE chunks.campaign_id = ?0 AND chunks.first = ?1 AND chunks.owner = ?4 AND w.low IS NOT NULL
+			RETURNING window_first, window_last`, c.CampaignID, c.First, c.Last, size, worker).Scan(ctx, &window)
+		if errors.Is(err, sql.ErrNoRows) { // what is recorded stays recorded
+			return nil
+		}
+		return err
+	})
+	if err != nil || window.WindowLast == 0 {
 		return nil, err
 	}
 	return s.readWindow(ctx, c.CampaignID, window.WindowFirst, window.WindowLast)

@@ -43,21 +43,14 @@ func (s *Store) ListConsents(ctx context.Context, recipientID int64) ([]posthast
 func (s *Store) RecordConsents(ctx context.Context, entries []posthaste.Consent) error {
 	return s.inTx(ctx, "record consents", func(ctx context.Context, tx bun.Tx) error {
 		for _, c := range entries {
-			if err := s.recordConsent(ctx, tx, c); err != nil {
-				return err
+			if c.Purpose == posthaste.ForTopic && c.Decision == posthaste.Given {
+				if err := s.reopen(ctx, tx, c); err != nil {
+					return err
+				}
 			}
 		}
-		return nil
+		return appendConsents(ctx, tx, entries)
 	})
-}
-
-func (s *Store) recordConsent(ctx context.Context, tx bun.Tx, c posthaste.Consent) error {
-	if c.Purpose == posthaste.ForTopic && c.Decision == posthaste.Given {
-		if err := s.reopen(ctx, tx, c); err != nil {
-			return err
-		}
-	}
-	return appendConsent(ctx, tx, c)
 }
 
 // reopen lifts the recipient's own opt-out of one topic, if the recipient asks for it.
@@ -77,22 +70,77 @@ func (s *Store) reopen(ctx context.Context, tx bun.Tx, c posthaste.Consent) erro
 	return err
 }
 
-// appendConsent writes the ledger and its current state together.
-func appendConsent(ctx context.Context, tx bun.Tx, c posthaste.Consent) error {
-	changed, err := exec(ctx, tx, `INSERT INTO consent_states (recipient_id, purpose, topic_id, decision)
-		SELECT id, ?, ?, ? FROM recipients WHERE id = ?
+// consentKey is what has one state.
+type consentKey struct {
+	RecipientID int64
+	Purpose     posthaste.Purpose
+	TopicID     int64
+}
+
+// consentBatch is the most entries of one statement.
+const consentBatch = 500
+
+// appendConsents writes the ledger and its current state together, in the
+// order of the entries.
+func appendConsents(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) error {
+	from := 0
+	batch := make(map[consentKey]bool, min(len(entries), consentBatch))
+	for i, c := range entries {
+		if key := keyOf(c); batch[key] || len(batch) == consentBatch {
+			if err := appendDistinct(ctx, tx, entries[from:i]); err != nil {
+				return err
+			}
+			from = i
+			clear(batch)
+		}
+		batch[keyOf(c)] = true
+	}
+	return appendDistinct(ctx, tx, entries[from:])
+}
+
+func keyOf(c posthaste.Consent) consentKey { return consentKey{c.RecipientID, c.Purpose, c.TopicID} }
+
+// appendDistinct appends entries of which no two are about the same state.
+func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	states := make([]bun.TupleValues, len(entries))
+	for i, c := range entries {
+		states[i] = bun.Tuple([]any{c.RecipientID, string(c.Purpose), c.TopicID, string(c.Decision)})
+	}
+	var rows []consentKey
+	if err := tx.NewRaw(`WITH v (recipient_id, purpose, topic_id, decision) AS (VALUES ?)
+		INSERT INTO consent_states (recipient_id, purpose, topic_id, decision)
+		SELECT v.recipient_id, v.purpose, v.topic_id, v.decision FROM v JOIN recipients r ON r.id = v.recipient_id WHERE true
 		ON CONFLICT (recipient_id, purpose, topic_id) DO UPDATE SET decision = excluded.decision
-		WHERE consent_states.decision <> excluded.decision`, c.Purpose, c.TopicID, c.Decision, c.RecipientID)
-	if err != nil || changed == 0 {
+		WHERE consent_states.decision <> excluded.decision RETURNING recipient_id, purpose, topic_id`,
+		bun.List(states)).Scan(ctx, &rows); err != nil || len(rows) == 0 {
 		return err
 	}
-	evidence, err := putEvidence(ctx, tx, posthaste.Evidence{Source: c.Source, Wording: c.Wording})
-	if err != nil {
-		return err
+	changed := make(map[consentKey]bool, len(rows))
+	for _, key := range rows {
+		changed[key] = true
 	}
-	_, err = exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, c.RecipientID, c.Purpose, c.TopicID, c.Decision, c.Channel, evidence,
-		c.Actor, c.Network.String(), micros(time.Now()))
+	evidence := map[posthaste.Evidence]int64{}
+	now := micros(time.Now())
+	var ledger []bun.TupleValues
+	for _, c := range entries {
+		if !changed[keyOf(c)] {
+			continue
+		}
+		e := posthaste.Evidence{Source: c.Source, Wording: c.Wording}
+		id, known := evidence[e]
+		if !known {
+			var err error
+			if id, err = putEvidence(ctx, tx, e); err != nil {
+				return err
+			}
+			evidence[e] = id
+		}
+		ledger = append(ledger, bun.Tuple([]any{c.RecipientID, string(c.Purpose), c.TopicID, string(c.Decision), string(c.Channel), id, c.Actor, c.Network.String(), now}))
+	}
+	_, err := exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at) VALUES ?`, bun.List(ledger))
 	return err
 }
 

@@ -68,7 +68,7 @@ func TestClaimRecordReleaseAddUp(t *testing.T) {
 		if got := counts(t, s, c.ID); got.Accepted != 4 || got.Deferred != 2 || got.Failed != 1 || got.Claimed != 3 || got.Queued != 15 {
 			t.Fatalf("after recording %+v", got)
 		}
-		must(t, s.Release(t.Context(), chunks[0], "w1"))
+		must(t, s.Release(t.Context(), chunks[0], "w1", nil))
 		if got := counts(t, s, c.ID); got.Claimed != 0 || got.Queued != 18 {
 			t.Fatalf("after the release %+v", got)
 		}
@@ -82,7 +82,7 @@ func TestClaimRecordReleaseAddUp(t *testing.T) {
 			t.Fatalf("claimed %v", numbers(rest))
 		}
 		must(t, s.Record(t.Context(), chunks[0], "w2", outcomes(rest, posthaste.Accepted)))
-		must(t, s.Release(t.Context(), chunks[0], "w2"))
+		must(t, s.Release(t.Context(), chunks[0], "w2", nil))
 		if sent, err := s.Finish(t.Context()); err != nil || len(sent) != 0 {
 			t.Fatalf("finished %v with deferred deliveries (%v)", sent, err)
 		}
@@ -100,7 +100,7 @@ func TestClaimRecordReleaseAddUp(t *testing.T) {
 			t.Fatalf("retries %+v", retries)
 		}
 		must(t, s.Record(t.Context(), chunks[0], "w2", outcomes(retries, posthaste.Accepted)))
-		must(t, s.Release(t.Context(), chunks[0], "w2"))
+		must(t, s.Release(t.Context(), chunks[0], "w2", nil))
 		if sent, err := s.Finish(t.Context()); err != nil || !slices.Equal(sent, []int64{c.ID}) {
 			t.Fatalf("finished %v (%v)", sent, err)
 		}
@@ -135,7 +135,7 @@ func TestOptOutReachesClaimOrNamesTheWorker(t *testing.T) {
 			t.Fatalf("workers %v for an unclaimed delivery", workers)
 		}
 		must(t, s.Record(t.Context(), chunks[0], "w1", outcomes(mails, posthaste.Accepted)))
-		rest, err := s.Claim(t.Context(), chunks[0], "w1", 100)
+		rest, err := s.Claim(t.Context(), chunks[0], "w1", nil, 100)
 		must(t, err)
 		for _, m := range rest {
 			if m.Allowed == (m.Recipient.ID == later) {
@@ -166,7 +166,7 @@ func TestReleaseLostMakesOnlyTheWindowUncertain(t *testing.T) {
 			if n, err := s.ReleaseLost(t.Context(), silence); err != nil || n != 0 {
 				t.Fatalf("lost %d by silence (%v)", n, err)
 			}
-			must(t, s.Release(t.Context(), chunks[1], "alive"))
+			must(t, s.Release(t.Context(), chunks[1], "alive", nil))
 			silence = 0
 		}
 		n, err := s.ReleaseLost(t.Context(), silence)
@@ -223,7 +223,7 @@ func TestResolveUncertain(t *testing.T) {
 		c, chunks, _ := sending(t, s, 3)
 		mails := take(t, s, chunks[0], "w1", 10)
 		must(t, s.Record(t.Context(), chunks[0], "w1", outcomes(mails, posthaste.Uncertain)))
-		must(t, s.Release(t.Context(), chunks[0], "w1"))
+		must(t, s.Release(t.Context(), chunks[0], "w1", nil))
 		if sent, err := s.Finish(t.Context()); err != nil || len(sent) != 1 {
 			t.Fatalf("finished %v (%v)", sent, err)
 		}
@@ -255,7 +255,7 @@ func TestPauseCancelStopClaims(t *testing.T) {
 		mails := take(t, s, chunks[0], "w1", 5)
 		_, err := s.Pause(t.Context(), c.ID)
 		must(t, err)
-		if more, err := s.Claim(t.Context(), chunks[0], "w1", 5); err != nil || len(more) != 0 {
+		if more, err := s.Claim(t.Context(), chunks[0], "w1", nil, 5); err != nil || len(more) != 0 {
 			t.Fatalf("claimed %d while paused (%v)", len(more), err)
 		}
 		if ok, err := s.TakeChunk(t.Context(), chunks[1], "w1"); err != nil || ok {
@@ -267,7 +267,7 @@ func TestPauseCancelStopClaims(t *testing.T) {
 			t.Fatalf("after cancelling %+v", got)
 		}
 		must(t, s.Record(t.Context(), chunks[0], "w1", outcomes(mails[:2], posthaste.Accepted)))
-		must(t, s.Release(t.Context(), chunks[0], "w1"))
+		must(t, s.Release(t.Context(), chunks[0], "w1", nil))
 		if got := counts(t, s, c.ID); got.Cancelled != 58 || got.Accepted != 2 {
 			t.Fatalf("at the end %+v", got)
 		}

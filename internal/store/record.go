@@ -13,7 +13,8 @@ import (
 // suppresses the addresses that bounced. A delivery that became uncertain, since
 // its worker was taken for lost, takes a final outcome that is now known, and
 // stays uncertain otherwise: nobody waits for its retry any more. One that a
-// person decided meanwhile stays as decided.
+// person decided meanwhile stays as decided. Recording the same again changes
+// nothing.
 func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
 	return s.inTx(ctx, "record outcomes", func(ctx context.Context, tx bun.Tx) error {
 		return recordOutcomes(ctx, tx, c, worker, outcomes)
@@ -39,8 +40,8 @@ func recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk, worker st
 	_, err := exec(ctx, tx, `WITH o (number, state, tried, retry_at, stage, code, enhanced, reply, at) AS (VALUES ?0)
 		UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
 			enhanced = o.enhanced, reply = o.reply, changed_at = o.at
-		FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number AND deliveries.state IN ('queued', 'uncertain')
-		AND (EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
+		FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number
+		AND (deliveries.state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
 			OR deliveries.state = 'uncertain' AND o.state NOT IN ('deferred', 'uncertain'))`,
 		bun.List(rows), c.CampaignID, c.First, worker)
 	if err != nil || len(bounced) == 0 {
@@ -52,12 +53,16 @@ func recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk, worker st
 	return err
 }
 
-// Release gives a chunk back: its window closes, what was claimed and has no
+// Release records outcomes as Record does and gives a chunk back, in one
+// transaction: its window closes, what was claimed and has no
 // outcome is queued again (cancelled if its campaign was), and the chunk is
 // done, waits for its next retry, or is to be queued at once. The worker must
 // have handed over nothing whose outcome it did not record.
-func (s *Store) Release(ctx context.Context, c posthaste.Chunk, worker string) error {
+func (s *Store) Release(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
 	return s.inTx(ctx, "release chunk", func(ctx context.Context, tx bun.Tx) error {
+		if err := recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
+			return err
+		}
 		return closeChunk(ctx, tx, c, worker)
 	})
 }

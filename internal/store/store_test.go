@@ -125,7 +125,7 @@ func take(tb testing.TB, s *store.Store, chunk posthaste.Chunk, worker string, s
 	if !ok {
 		tb.Fatalf("chunk %v was not taken", chunk)
 	}
-	mails, err := s.Claim(tb.Context(), chunk, worker, size)
+	mails, err := s.Claim(tb.Context(), chunk, worker, nil, size)
 	must(tb, err)
 	return mails
 }

@@ -22,8 +22,8 @@ func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) error {
 		if o.TopicID == posthaste.AllTopics {
 			return nil
 		}
-		return appendConsent(ctx, tx, posthaste.Consent{RecipientID: o.RecipientID, Purpose: posthaste.ForTopic,
-			TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network})
+		return appendConsents(ctx, tx, []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.ForTopic,
+			TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network}})
 	})
 }
 

@@ -1,5 +1,5 @@
 // Package testkit gives tests real parts to talk to: a PostgreSQL database, a
-// NATS server with JetStream, SMTP servers that behave (Sink, FastSink) and one
+// NATS server with JetStream, SMTP servers that behave (Sink, and NewFastSink, which only counts) and one
 // that misbehaves on purpose (Script). It is for tests and benchmarks only:
 // nothing that ships imports it. Its servers listen on 127.0.0.1 or a unix
 // socket and leave nothing behind when the test process ends, however it ends.

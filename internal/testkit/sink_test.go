@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
-	"net"
 	"net/smtp"
 	"strings"
 	"testing"
@@ -133,74 +131,4 @@ func TestSinkTLSAndAuth(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = conn.Close()
-}
-
-func TestFastSinkCounts(t *testing.T) {
-	t.Parallel()
-	sink := testkit.NewFastSink(t)
-	sink.RecordRecipients()
-	c := client(t, sink.Addr())
-	if ok, _ := c.Extension("PIPELINING"); !ok {
-		t.Error("PIPELINING is not offered")
-	}
-	long := strings.Repeat("x", 200_000) // longer than its buffer
-	for _, to := range []string{"a@example.org", "b@example.org", "a@example.org"} {
-		if err := send(c, "news@example.com", to, "Subject: x\r\n\r\n.\r\n..\r\n"+long+"\r\n"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := c.Mail("news@example.com"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Rcpt("never@example.org"); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Reset(); err != nil {
-		t.Fatal(err)
-	}
-	if sink.Count() != 3 || sink.Recipients() != 4 {
-		t.Errorf("%d messages, %d recipients, want 3 and 4", sink.Count(), sink.Recipients())
-	}
-	if times := sink.Times(); times["a@example.org"] != 2 || times["b@example.org"] != 1 || len(times) != 2 {
-		t.Errorf("times %v", times)
-	}
-}
-
-func TestFastSinkTakesPipelinedMessages(t *testing.T) {
-	t.Parallel()
-	sink := testkit.NewFastSink(t)
-	conn, err := net.Dial("tcp", sink.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	one := "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nSubject: x\r\n\r\nx\r\n.\r\n"
-	if _, err := conn.Write([]byte("EHLO x\r\n" + strings.Repeat(one, 100) + "QUIT\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	var all strings.Builder
-	if _, err := io.Copy(&all, conn); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(all.String(), "354 "); n != 100 || sink.Count() != 100 || !strings.HasSuffix(all.String(), "bye\r\n") {
-		t.Errorf("%d go-aheads, %d messages", n, sink.Count())
-	}
-}
-
-func TestFastSinkListensWithoutATest(t *testing.T) {
-	t.Parallel()
-	sink, err := testkit.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := client(t, sink.Addr())
-	if err := sink.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := c.Noop(); err == nil {
-		t.Error("a closed sink answers")
-	}
-	if _, err := testkit.Listen("256.0.0.1:0"); err == nil {
-		t.Error("listened on no address")
-	}
 }

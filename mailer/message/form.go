@@ -1,96 +1,141 @@
 package message
 
 import (
-	"bytes"
-	"encoding/base64"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"slices"
-	"time"
+	"strings"
 
 	"github.com/wneessen/go-mail"
 
 	"posthaste"
+	"posthaste/internal/address"
 )
 
-// Form is a mailing's message with blanks for what differs between recipients:
-// To, Subject, MessageID, Unsubscribe and the two bodies. It fills them in many
-// times faster than Build, and gives the same bytes. It is immutable and safe
-// for concurrent use.
+// Form is a mailing's message, built once and cut at what differs between
+// recipients: To, Subject, MessageID, Unsubscribe and the values in the two
+// bodies. What is fixed is encoded already, so that a copy is mostly copying.
+// It is immutable and safe for concurrent use.
 type Form struct {
-	start, replyTo, list, end []byte // header fields that never change, in their order
+	start, replyTo, list, end []byte // runs of header fields that never change
+	kind                      []byte // Content-Type, and the end of the header
+	text, html                part
+	close                     []byte // the last boundary
 }
 
-// ErrForm means that Build gives other bytes than a Form would: a library that
-// writes messages in another way. Build has to be used then.
+// part is one body of a Form.
+type part struct {
+	head     []byte // boundary and header of the part
+	base64   bool
+	literals []literal
+}
+
+// ErrForm means that the plain way writes another message than a Form would: a
+// library that writes messages in another way. Build has to be used then.
 var ErrForm = errors.New("message: a form does not give what Build gives")
 
 // NewForm makes the form of the mailings that share From, ReplyTo, Date,
-// ListID, ListName and FeedbackID with m. It builds m once, so that every fault
-// of those is found, and compares.
-func NewForm(m Mailing) (*Form, error) {
-	want, err := Build(m)
+// ListID, ListName and FeedbackID with sample. The bodies of the sample do not
+// count: text and html are the fixed texts that Fill is to be given by number.
+// The sample is built once by Build, so that every fault of its header is
+// found, and the form's header is cut from what it gives.
+func NewForm(sample Mailing, text, html []string) (*Form, error) {
+	built, err := Build(sample)
 	if err != nil {
 		return nil, err
 	}
-	fixed := map[string]string{"Date": m.Date.UTC().Format(time.RFC1123Z), "MIME-Version": "1.0"}
-	for _, field := range m.header() {
-		fixed[field.name] = field.value
-	}
-	lines := func(names ...string) (out []byte) {
-		for _, name := range names {
-			if value, ok := fixed[name]; ok {
-				out = append(append(append(append(out, name...), ": "...), value...), "\r\n"...)
+	head, _, _ := strings.Cut(string(built), "\r\n\r\n")
+	f := &Form{}
+	run := &f.start
+	for rest := head + "\r\n"; rest != ""; {
+		n := fieldLength(rest)
+		name, _, _ := strings.Cut(rest[:n], ":")
+		switch name {
+		case "To":
+			run = &f.replyTo
+		case "Subject":
+			run = nil // Message-ID follows
+		case "Message-ID":
+			run = &f.list
+		case "List-Unsubscribe":
+			run = &f.end
+		case "Content-Type":
+		default:
+			if run == nil {
+				return nil, ErrForm
 			}
+			*run = append(*run, rest[:n]...)
 		}
-		return out
+		rest = rest[n:]
 	}
-	f := &Form{
-		start: lines("Date", "From"), replyTo: lines("Reply-To"), list: lines("List-Id"),
-		end: lines("List-Unsubscribe-Post", "Feedback-ID", "Auto-Submitted", "Precedence", "MIME-Version"),
-	}
-	got, err := f.Append(nil, m)
-	if err == nil && !bytes.Equal(got, want) {
+	// RFC 2045 section 6.7 recommends a boundary with "=_": neither encoding can
+	// bring that forth, whatever a recipient's values are.
+	sum := sha256.Sum256(append(f.start, f.list...))
+	boundary := "=_" + hex.EncodeToString(sum[:12])
+	f.kind = []byte("Content-Type: multipart/alternative;\r\n boundary=\"" + boundary + "\"\r\n\r\n")
+	f.close = []byte("\r\n--" + boundary + "--\r\n")
+	f.text, f.html = newPart(boundary, "text/plain", text), newPart(boundary, "text/html", html)
+	f.html.head = append([]byte("\r\n"), f.html.head...)
+	// The header must be what the plain way writes, but for the boundary.
+	filled, err := f.appendHeader(nil, sample.personal())
+	if err == nil && !strings.HasPrefix(head+"\r\n", string(filled)) {
 		err = ErrForm
 	}
 	return f, err
 }
 
-// Append appends the message to dst: the bytes that Build gives for m. Only the
-// fields that may differ are read. Faults are as in Build.
-func (f *Form) Append(dst []byte, m Mailing) ([]byte, error) {
-	if err := posthaste.RefuseAll(m.personalFaults()); err != nil {
-		return dst, err
+func newPart(boundary, kind string, texts []string) part {
+	var all []byte
+	for _, text := range texts {
+		all = append(all, text...)
 	}
-	text, html := crlf(m.Text), crlf(m.HTML)
-	between := boundary(m.MessageID, text, html)
-
-	dst = append(dst, f.start...)
-	dst = appendField(dst, "To: ", mailbox("To: ", m.To))
-	dst = append(dst, f.replyTo...)
-	dst = appendField(dst, "Subject: ", unstructured("Subject: ", m.Subject))
-	dst = appendField(dst, "Message-ID:", messageIDValue(m.MessageID))
-	dst = append(dst, f.list...)
-	dst = appendField(dst, "List-Unsubscribe: ", "<"+m.Unsubscribe+">")
-	dst = append(dst, f.end...)
-	dst = appendField(dst, "Content-Type: ", "multipart/alternative;\r\n boundary="+between)
-	dst = append(dst, "\r\n"...)
-	dst = appendPart(dst, between, "text/plain", text)
-	dst = appendPart(dst, between, "text/html", html)
-	return append(append(append(dst, "--"...), between...), "--\r\n"...), nil
+	e := encoding(all)
+	p := part{base64: e == mail.EncodingB64, literals: make([]literal, len(texts))}
+	p.head = []byte("--" + boundary + "\r\nContent-Transfer-Encoding: " + string(e) + "\r\nContent-Type: " + kind + "; charset=UTF-8\r\n\r\n")
+	for i, text := range texts {
+		p.literals[i] = newLiteral(text, p.base64)
+	}
+	return p
 }
 
-// personalFaults are those of the fields that Append reads.
-func (m Mailing) personalFaults() []posthaste.Field {
+// Personal is what a Form lacks in its header.
+type Personal struct {
+	To          address.Mailbox
+	Subject     string
+	MessageID   string
+	Unsubscribe string
+}
+
+func (m Mailing) personal() Personal {
+	return Personal{To: m.To, Subject: m.Subject, MessageID: m.MessageID, Unsubscribe: m.Unsubscribe}
+}
+
+// faults are as Build finds them.
+func (p Personal) faults() []posthaste.Field {
 	var fields []posthaste.Field
 	for _, check := range [...]struct{ name, reason string }{
-		{"to", mailboxFault(m.To)}, {"subject", subjectFault(m.Subject)}, {"html", bodyFault(m.HTML)}, {"text", bodyFault(m.Text)},
-		{"message_id", messageIDFault(m.MessageID)}, {"unsubscribe", urlFault(m.Unsubscribe)},
+		{"to", mailboxFault(p.To)}, {"subject", subjectFault(p.Subject)},
+		{"message_id", messageIDFault(p.MessageID)}, {"unsubscribe", urlFault(p.Unsubscribe)},
 	} {
 		if check.reason != "" {
 			fields = append(fields, posthaste.Field{Name: check.name, Reason: check.reason})
 		}
 	}
 	return fields
+}
+
+func (f *Form) appendHeader(dst []byte, p Personal) ([]byte, error) {
+	if err := posthaste.RefuseAll(p.faults()); err != nil {
+		return dst, err
+	}
+	dst = append(dst, f.start...)
+	dst = appendField(dst, "To: ", mailbox("To: ", p.To))
+	dst = append(dst, f.replyTo...)
+	dst = appendField(dst, "Subject: ", unstructured("Subject: ", p.Subject))
+	dst = appendField(dst, "Message-ID:", messageIDValue(p.MessageID))
+	dst = append(dst, f.list...)
+	dst = append(append(append(dst, "List-Unsubscribe: <"...), p.Unsubscribe...), ">\r\n"...)
+	return append(dst, f.end...), nil
 }
 
 func appendField(dst []byte, name, value string) []byte {
@@ -107,78 +152,40 @@ func messageIDValue(id string) string {
 	return " <" + id + ">"
 }
 
-func appendPart(dst []byte, between, kind string, body []byte) []byte {
-	e := encoding(body)
-	dst = append(append(append(dst, "--"...), between...), "\r\nContent-Transfer-Encoding: "...)
-	dst = append(append(dst, e...), "\r\nContent-Type: "...)
-	dst = append(append(dst, kind...), "; charset=UTF-8\r\n\r\n"...)
-	if e == mail.EncodingB64 {
-		dst = appendBase64(dst, body)
-	} else {
-		dst = appendQP(dst, body)
-	}
-	return append(dst, "\r\n"...)
+// Filling is one message of a Form while it is being filled in. It can be used
+// again and again; one goroutine at a time.
+type Filling struct {
+	form *Form
+	body Body
 }
 
-// lineOctets is the length of an encoded line: RFC 2045 sections 6.7 (5) and 6.8.
-const lineOctets = 76
-
-// appendQP encodes a body whose lines end in CRLF (RFC 2045 section 6.7), with
-// the same line breaks as mime/quotedprintable.
-func appendQP(dst, body []byte) []byte {
-	for line := range bytes.SplitSeq(body, crlfBytes) {
-		dst = append(appendQPLine(dst, line), "\r\n"...)
+// Begin starts a message and appends to dst: its header, and that of the text
+// part, whose contents are to be given to Text. Faults are as in Build.
+func (f *Form) Begin(into *Filling, dst []byte, p Personal) error {
+	dst, err := f.appendHeader(dst, p)
+	if err != nil {
+		return err
 	}
-	return dst[:len(dst)-2] // the last line has no end of its own
+	dst = append(append(dst, f.kind...), f.text.head...)
+	into.form, into.body = f, Body{dst: dst, part: &f.text}
+	return nil
 }
 
-var crlfBytes = []byte("\r\n")
+// Body takes the contents of the part that is open.
+func (f *Filling) Body() *Body { return &f.body }
 
-func appendQPLine(dst, line []byte) []byte {
-	column := 0
-	blank := len(line) > 0 && (line[len(line)-1] == ' ' || line[len(line)-1] == '\t')
-	for i := 0; i < len(line); {
-		run := i
-		for most := min(len(line), i+lineOctets-1-column); run < most && qpLiteral[line[run]]; run++ {
-		}
-		dst, column, i = append(dst, line[i:run]...), column+run-i, run
-		if i == len(line) {
-			break
-		}
-		if qpLiteral[line[i]] { // the line is full
-			dst, column = append(dst, "=\r\n"...), 0
-			continue
-		}
-		dst, column = appendQPOctet(dst, line[i], column)
-		i++
-	}
-	if blank { // RFC 2045 section 6.7 (3): a blank may not end a line
-		dst, _ = appendQPOctet(dst[:len(dst)-1], line[len(line)-1], column-1)
-	}
-	return dst
+// HTML ends the text part and opens the HTML part.
+func (f *Filling) HTML() {
+	f.body.end()
+	f.body = Body{dst: append(f.body.dst, f.form.html.head...), part: &f.form.html, broken: f.body.broken}
 }
 
-func appendQPOctet(dst []byte, c byte, column int) ([]byte, int) {
-	if lineOctets-1-column < 3 {
-		dst, column = append(dst, "=\r\n"...), 0
+// End gives dst with the whole message, in the form for the wire: lines end in
+// CRLF and none begins with a dot. It is refused when a value was not UTF-8.
+func (f *Filling) End() ([]byte, error) {
+	f.body.end()
+	if f.body.broken {
+		return nil, posthaste.Refuse("html", "is not UTF-8")
 	}
-	return append(dst, '=', upperHex[c>>4], upperHex[c&15]), column + 3
-}
-
-// qpLiteral is what stands for itself within a line.
-var qpLiteral = func() (table [256]bool) {
-	for c := ' '; c <= '~'; c++ {
-		table[c] = c != '='
-	}
-	table['\t'] = true
-	return table
-}()
-
-// appendBase64 encodes in lines of 76 octets, each ended.
-func appendBase64(dst, body []byte) []byte {
-	const octets = lineOctets / 4 * 3
-	for line := range slices.Chunk(body, octets) {
-		dst = append(base64.StdEncoding.AppendEncode(dst, line), "\r\n"...)
-	}
-	return dst
+	return append(f.body.dst, f.form.close...), nil
 }

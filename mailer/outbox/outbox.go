@@ -64,21 +64,33 @@ type connection struct{ folder *Folder }
 // Close does nothing: the folder stays open for others.
 func (connection) Close() error { return nil }
 
-// Send writes the message. The file is there wholly or not at all: it is
-// written under a temporary name first. It is not synced to disk.
-func (c connection) Send(ctx context.Context, e relay.Envelope, message []byte) relay.Answer {
-	if ctx.Err() != nil {
-		return relay.Answer{Reply: posthaste.Reply{Stage: posthaste.AtMail, Text: "stopped by us"}, Lost: true}
+// Send writes each message into a file of its own.
+func (c connection) Send(ctx context.Context, s relay.Source) {
+	for item := s.Next(); item != nil; item = s.Next() {
+		item.HasBegun()
+		answer := c.keep(ctx, s, item)
+		s.Answered(answer)
+		if answer.Lost {
+			return
+		}
 	}
-	if strings.ContainsAny(e.From+e.To, "\r\n\x00") || e.To == "" {
+}
+
+// keep writes one message. The file is there wholly or not at all: it is
+// written under a temporary name first. It is not synced to disk.
+func (c connection) keep(ctx context.Context, s relay.Source, item *relay.Item) relay.Answer {
+	if strings.ContainsAny(item.From+item.To, "\r\n\x00") || item.To == "" {
 		return relay.Answer{Reply: posthaste.Reply{
 			Stage: posthaste.AtRcpt, Code: 553, Enhanced: "5.1.3", Text: "the envelope is not well formed",
 		}}
 	}
-	id, err := c.folder.write(e, message)
+	if ctx.Err() != nil || !s.Permit() {
+		return relay.Answer{Reply: posthaste.Reply{Stage: posthaste.AtMail, Text: "stopped by us"}, Lost: true}
+	}
+	id, err := c.folder.write(item)
 	if errors.Is(err, fs.ErrNotExist) { // the hour's folder was removed by hand
 		c.folder.forget()
-		id, err = c.folder.write(e, message)
+		id, err = c.folder.write(item)
 	}
 	if err != nil {
 		return relay.Answer{Reply: refusal(err)}
@@ -109,13 +121,13 @@ func bare(err error) string {
 }
 
 // write keeps one message and gives its id.
-func (f *Folder) write(e relay.Envelope, message []byte) (id string, err error) {
+func (f *Folder) write(item *relay.Item) (id string, err error) {
 	hour, name, err := f.name()
 	if err != nil {
 		return "", err
 	}
 	var head bytes.Buffer
-	fmt.Fprintf(&head, "%s<%s>\r\n%s<%s>\r\n", fromField, e.From, toField, e.To)
+	fmt.Fprintf(&head, "%s<%s>\r\n%s<%s>\r\n", fromField, item.From, toField, item.To)
 	temporary := hour + "/" + name + ".tmp"
 	file, err := f.root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -123,7 +135,7 @@ func (f *Folder) write(e relay.Envelope, message []byte) (id string, err error) 
 	}
 	_, err = file.Write(head.Bytes())
 	if err == nil {
-		_, err = file.Write(message)
+		_, err = file.Write(item.Message)
 	}
 	err = errors.Join(err, file.Close())
 	if err == nil {

@@ -46,7 +46,7 @@ func open(t *testing.T, dir string) (*outbox.Folder, relay.Connection) {
 
 func send(t *testing.T, conn relay.Connection, e relay.Envelope, body []byte) {
 	t.Helper()
-	if got := conn.Send(context.Background(), e, body); !got.Accepted() || got.Lost || got.Unknown {
+	if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: e, Message: body}); !got.Accepted() || got.Lost || got.Unknown {
 		t.Fatalf("answer %+v", got)
 	}
 }
@@ -217,7 +217,7 @@ func TestNamesSortAndNeverCollide(t *testing.T) {
 					return
 				}
 				for range 50 {
-					if got := conn.Send(context.Background(), envelope, message("x")); !got.Accepted() {
+					if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message("x")}); !got.Accepted() {
 						t.Errorf("answer %+v", got)
 					}
 				}
@@ -266,7 +266,7 @@ func TestReadKeepsToItsFolder(t *testing.T) {
 func TestEnvelopeCannotAddHeaders(t *testing.T) {
 	t.Parallel()
 	folder, conn := open(t, t.TempDir())
-	got := conn.Send(context.Background(), relay.Envelope{To: "fox@example.org>\r\nBcc: <x@example.org"}, message("x"))
+	got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: relay.Envelope{To: "fox@example.org>\r\nBcc: <x@example.org"}, Message: message("x")})
 	if got.Accepted() || got.Reply.Enhanced != "5.1.3" {
 		t.Errorf("answer %+v", got)
 	}
@@ -280,7 +280,7 @@ func TestEndedContext(t *testing.T) {
 	folder, conn := open(t, t.TempDir())
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if got := conn.Send(ctx, envelope, message("x")); got.Accepted() || !got.Lost || got.Unknown {
+	if got := relay.SendOne(ctx, conn, relay.Item{Envelope: envelope, Message: message("x")}); got.Accepted() || !got.Lost || got.Unknown {
 		t.Errorf("answer %+v", got)
 	}
 	_, err := folder.Dial(ctx)
@@ -312,7 +312,7 @@ func TestFullDisk(t *testing.T) {
 	const variable = "OUTBOX_TEST_FULL_DISK"
 	if dir := os.Getenv(variable); dir != "" {
 		_, conn := open(t, dir)
-		got := conn.Send(context.Background(), envelope, bytes.Repeat([]byte("x"), 1<<20))
+		got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: bytes.Repeat([]byte("x"), 1<<20)})
 		fmt.Printf("answer: %+v\n", got)
 		return
 	}
@@ -347,7 +347,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 	body := message(strings.Repeat("x", 900))
 	for b.Loop() {
-		if got := conn.Send(b.Context(), envelope, body); !got.Accepted() {
+		if got := relay.SendOne(b.Context(), conn, relay.Item{Envelope: envelope, Message: body}); !got.Accepted() {
 			b.Fatalf("answer %+v", got)
 		}
 	}

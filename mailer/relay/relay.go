@@ -16,7 +16,7 @@ type Envelope struct {
 	From string
 	To   string
 	// Begun, if not nil, is called once MAIL FROM is on its way, at the latest
-	// when Send returns: from then on the message has begun.
+	// before the message is Answered: from then on it has begun.
 	Begun func()
 }
 
@@ -45,17 +45,66 @@ func (a Answer) Accepted() bool {
 	return a.Reply.Stage == posthaste.AtDot && a.Reply.Code >= 200 && a.Reply.Code <= 299
 }
 
+// Item is one message to hand over.
+type Item struct {
+	Envelope
+	// Message is header and body, with CRLF line ends.
+	Message []byte
+	// Wired: no line of Message begins with a dot, and it is 7-bit unless an
+	// address of the envelope is not: it can go over the wire as it is. What
+	// lies behind it up to its capacity may be written to.
+	Wired bool
+}
+
+// Source is where a connection gets messages from.
+type Source interface {
+	// Next gives the next message, or nil when there is none any more. It must
+	// not change before it is Answered. A connection may ask for one message
+	// before the one before it is Answered, and says MAIL FROM for it then.
+	Next() *Item
+	// Permit is asked right before the first byte of the oldest message that is
+	// not Answered goes. When it is false the message must not go, and the
+	// connection is given up.
+	Permit() bool
+	// Answered is told what became of each message that Next gave, in order,
+	// each before the next one is Permitted.
+	Answered(Answer)
+}
+
 // Connection hands messages to one next hop, one after the other. It is used
 // by one goroutine at a time.
 type Connection interface {
-	// Send hands over one message: its header and body with CRLF line ends.
-	// What the next hop says is in the Answer, whatever it is. When ctx ends
-	// the connection is closed and the Answer is Lost.
-	Send(ctx context.Context, e Envelope, message []byte) Answer
+	// Send hands over what s gives until it gives none or the connection is
+	// lost. What the next hop says is in the Answer, whatever it is. When ctx
+	// ends the connection is closed and the Answer is Lost.
+	Send(ctx context.Context, s Source)
 	// Close says goodbye if it can and frees the connection. It may be called
 	// after a Lost answer and more than once.
 	Close() error
 }
+
+// SendOne hands over one message.
+func SendOne(ctx context.Context, c Connection, item Item) Answer {
+	s := &single{item: &item}
+	c.Send(ctx, s)
+	return s.answer
+}
+
+// single is the Source of one message.
+type single struct {
+	item   *Item
+	answer Answer
+}
+
+func (s *single) Next() *Item {
+	item := s.item
+	s.item = nil
+	return item
+}
+
+func (s *single) Permit() bool { return true }
+
+func (s *single) Answered(a Answer) { s.answer = a }
 
 // Dialer opens connections to one next hop. It is safe for concurrent use.
 type Dialer interface {

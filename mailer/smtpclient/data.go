@@ -1,38 +1,25 @@
 package smtpclient
 
-import (
-	"bufio"
-	"bytes"
-)
+import "bytes"
 
 // dataBlock is how much of a message is written under one deadline.
 const dataBlock = 64 << 10
 
-// writeData writes a message in its form for the wire, up to but not with the
+// appendWire appends a message in its form for the wire, up to but not with the
 // final dot: every line ends with CRLF, a line that begins with a dot gets one
-// more (RFC 5321 section 4.5.2), the last line is ended. It calls progress
-// before every block.
-func writeData(w *bufio.Writer, message []byte, progress func()) error {
+// more (RFC 5321 section 4.5.2), the last line is ended.
+func appendWire(dst, message []byte) []byte {
 	message = canonical(message)
-	dotted := bytes.HasPrefix(message, lineDot[2:])
-	for len(message) > 0 {
-		progress()
-		if dotted {
-			if err := w.WriteByte('.'); err != nil {
-				return err
-			}
-		}
-		end := min(len(message), dataBlock)
-		next := bytes.Index(message[:min(len(message), end+2)], lineDot)
-		if dotted = next >= 0; dotted {
-			end = next + 2
-		}
-		if _, err := w.Write(message[:end]); err != nil {
-			return err
-		}
-		message = message[end:]
+	if bytes.HasPrefix(message, lineDot[2:]) {
+		dst = append(dst, '.')
 	}
-	return nil
+	for {
+		next := bytes.Index(message, lineDot)
+		if next < 0 {
+			return append(dst, message...)
+		}
+		dst, message = append(append(dst, message[:next+2]...), '.'), message[next+2:]
+	}
 }
 
 // lineDot is a line that begins with a dot, and the end of the one before.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"posthaste/internal/testkit"
+	"posthaste/mailer/relay"
 	"posthaste/mailer/smtpclient"
 )
 
@@ -34,7 +35,7 @@ func TestMessageOnTheWire(t *testing.T) {
 	for i, tt := range bodies {
 		before := tt.in
 		in := []byte(tt.in)
-		if got := conn.Send(context.Background(), envelope, in); !got.Accepted() {
+		if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: in}); !got.Accepted() {
 			t.Fatalf("%s: %+v", tt.name, got)
 		}
 		if got := string(script.Messages()[i].Data); got != tt.want {
@@ -52,7 +53,7 @@ func TestMessageArrivesAsItWas(t *testing.T) {
 	sink := testkit.NewSink(t, testkit.SinkOptions{KeepBodies: true})
 	conn := dial(t, dialer(t, sink.URL(), smtpclient.Options{}))
 	body := []byte("Subject: x\r\n\r\n.\r\n..x\r\n" + strings.Repeat("y", 998) + "\r\n")
-	if got := conn.Send(context.Background(), envelope, body); !got.Accepted() {
+	if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: body}); !got.Accepted() {
 		t.Fatalf("%+v", got)
 	}
 	got := sink.Messages()[0]

@@ -38,7 +38,7 @@ func TestDialEncryptsAndAuthenticates(t *testing.T) {
 			t.Parallel()
 			sink := testkit.NewSink(t, tt.opts)
 			conn := dial(t, dialer(t, sink.URL()+tt.query, trusting(sink.Roots())))
-			if got := conn.Send(context.Background(), envelope, message); !got.Accepted() {
+			if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message}); !got.Accepted() {
 				t.Errorf("answer %+v", got)
 			}
 		})

@@ -33,26 +33,23 @@ func newConn(client *smtp.Client, w *wire, t Timeouts) *conn {
 	return c
 }
 
-// Send runs MAIL, RCPT, DATA and the message. See relay.Connection.
-func (c *conn) Send(ctx context.Context, e relay.Envelope, message []byte) relay.Answer {
+// Send runs MAIL, RCPT, DATA and the message for each item. See relay.Connection.
+func (c *conn) Send(ctx context.Context, s relay.Source) {
+	t := &talk{conn: c, ctx: ctx, source: s}
 	if c.closed || ctx.Err() != nil {
 		_ = c.Close()
-		return relay.Answer{Reply: posthaste.Reply{Stage: posthaste.AtMail, Text: "stopped by us"}, Lost: true}
+		if item := s.Next(); item != nil {
+			t.answered(item, relay.Answer{Reply: posthaste.Reply{Stage: posthaste.AtMail, Text: "stopped by us"}, Lost: true})
+		}
+		return
 	}
-	if refused, ok := c.unfit(e, message); ok {
-		return relay.Answer{Reply: refused}
-	}
-	talk := &talk{conn: c, ctx: ctx, envelope: e}
 	stop := context.AfterFunc(ctx, func() { _ = c.wire.Close() })
-	answer := talk.run(message)
-	if !stop() {
-		answer.Lost = true // what was answered before ctx ended still holds
-	}
-	if answer.Lost {
+	defer stop()
+	t.run()
+	if t.gone {
 		c.closed = true
 		_ = c.wire.Close()
 	}
-	return answer
 }
 
 // Close says QUIT, unless the connection is lost, and closes it.
@@ -81,7 +78,7 @@ func (c *conn) command(line string) (code int, text string, err error) {
 // unfit finds what this connection cannot carry, without asking the next hop:
 // RFC 6531 section 3.2 forbids to send such an address on, and RFC 6152
 // section 3 such a body.
-func (c *conn) unfit(e relay.Envelope, message []byte) (posthaste.Reply, bool) {
+func (c *conn) unfit(e *relay.Item) (posthaste.Reply, bool) {
 	local := func(stage posthaste.Stage, enhanced, text string) (posthaste.Reply, bool) {
 		return posthaste.Reply{Stage: stage, Code: 553, Enhanced: enhanced, Text: text}, true
 	}
@@ -94,7 +91,7 @@ func (c *conn) unfit(e relay.Envelope, message []byte) (posthaste.Reply, bool) {
 		return local(posthaste.AtMail, "5.6.7", "the envelope sender needs SMTPUTF8, which the next hop does not offer")
 	case !c.utf8 && !ascii(e.To):
 		return local(posthaste.AtRcpt, "5.6.7", "the recipient's address needs SMTPUTF8, which the next hop does not offer")
-	case !c.eightBit && !ascii(message):
+	case !c.eightBit && (!e.Wired || !ascii(e.To)) && !ascii(e.Message):
 		return local(posthaste.AtData, "5.6.3", "the message has 8-bit bytes and the next hop does not offer 8BITMIME")
 	}
 	return posthaste.Reply{}, false
@@ -121,64 +118,129 @@ func ascii[T string | []byte](s T) bool {
 	return true
 }
 
-// talk is the dialogue of one message.
+// talk is the dialogue of the messages of one Send.
 type talk struct {
 	*conn
-	ctx      context.Context
-	envelope relay.Envelope
+	ctx    context.Context
+	source relay.Source
+	ended  bool // the source gives no more
+	gone   bool // the connection is of no further use
+	buffer []byte
 }
 
 // step is a command of the envelope.
 type step struct {
 	stage posthaste.Stage
 	want  int // the answer's code, or its first digit
-	line  string
 }
+
+var steps = [...]step{{posthaste.AtMail, 2}, {posthaste.AtRcpt, 2}, {posthaste.AtData, 354}}
 
 func (s step) wanted(code int) bool { return code == s.want || code/100 == s.want }
 
-func (t *talk) run(message []byte) relay.Answer {
-	steps := [...]step{
-		{posthaste.AtMail, 2, t.mail(message)},
-		{posthaste.AtRcpt, 2, "RCPT TO:<" + t.envelope.To + ">"},
-		{posthaste.AtData, 354, "DATA"},
+// run hands over message after message. The next hop that offers PIPELINING is
+// told the next envelope in the write of a message's final dot.
+func (t *talk) run() {
+	told := false // the envelope of item is on its way
+	for item := t.next(); item != nil && !t.gone; {
+		var following *relay.Item
+		answer, asked := t.ask(item, told)
+		told = false
+		if asked {
+			if t.pipeline && len(item.Message) < dataBlock {
+				following = t.next()
+			}
+			if following != nil && !t.carries(following) {
+				answer = t.message(item, nil)
+			} else {
+				answer, told = t.message(item, following), following != nil
+			}
+		}
+		t.answered(item, answer)
+		if t.gone && following != nil {
+			t.answered(following, t.lost(following, posthaste.AtMail, false, errGone, t.timeouts.Command))
+			return
+		}
+		if following == nil && !t.gone {
+			following = t.next()
+		}
+		item = following
+	}
+}
+
+func (t *talk) next() *relay.Item {
+	if t.ended {
+		return nil
+	}
+	item := t.source.Next()
+	t.ended = item == nil
+	return item
+}
+
+func (t *talk) answered(item *relay.Item, a relay.Answer) {
+	item.HasBegun()
+	if t.ctx.Err() != nil {
+		a.Lost = true // what was answered before ctx ended still holds
+	}
+	t.gone = t.gone || a.Lost
+	t.source.Answered(a)
+}
+
+// carries reports whether this connection can carry an item at all.
+func (t *talk) carries(item *relay.Item) bool {
+	_, unfit := t.unfit(item)
+	return !unfit
+}
+
+// ask says the envelope, unless that is told already, and reads its answers.
+// It reports whether the next hop asks for the message; if not, the answer is final.
+func (t *talk) ask(item *relay.Item, told bool) (answer relay.Answer, asked bool) {
+	if refused, unfit := t.unfit(item); unfit {
+		return relay.Answer{Reply: refused}, false
 	}
 	if t.pipeline {
-		return t.pipelined(steps[:], message)
+		return t.askAtOnce(item, told)
 	}
-	for _, step := range steps {
-		code, text, err := t.command(step.line)
-		if step.stage == posthaste.AtMail {
-			t.envelope.HasBegun()
+	for i, step := range steps {
+		code, text, err := t.command(t.line(item, step.stage))
+		if i == 0 {
+			item.HasBegun()
 		}
 		switch {
 		case err != nil:
-			return t.lost(step.stage, false, err, t.timeouts.Command)
+			return t.lost(item, step.stage, false, err, t.timeouts.Command), false
 		case code >= 400:
-			return t.refused(step.stage, code, text)
+			return t.refused(item, step.stage, code, text), false
 		case !step.wanted(code):
-			return t.lost(step.stage, false, errOrder, t.timeouts.Command)
+			return t.lost(item, step.stage, false, errOrder, t.timeouts.Command), false
 		}
 	}
-	return t.message(message)
+	return relay.Answer{}, true
 }
 
-// mail is the MAIL command, with the extensions that this message needs.
-func (t *talk) mail(message []byte) string {
-	line := "MAIL FROM:<" + t.envelope.From + ">"
-	if t.eightBit && !ascii(message) {
-		line += " BODY=8BITMIME"
+// line is the command of a stage, with the extensions that the message needs.
+func (t *talk) line(item *relay.Item, stage posthaste.Stage) string {
+	switch stage {
+	case posthaste.AtMail:
+		line := "MAIL FROM:<" + item.From + ">"
+		beyond := !ascii(item.From) || !ascii(item.To)
+		if t.eightBit && (beyond || !item.Wired) && !ascii(item.Message) {
+			line += " BODY=8BITMIME"
+		}
+		if beyond {
+			line += " SMTPUTF8"
+		}
+		return line
+	case posthaste.AtRcpt:
+		return "RCPT TO:<" + item.To + ">"
 	}
-	if !ascii(t.envelope.From) || !ascii(t.envelope.To) {
-		line += " SMTPUTF8"
-	}
-	return line
+	return "DATA"
 }
 
 // refused ends a message before its first byte. When a transaction is open,
 // RSET makes way for the next message.
-func (t *talk) refused(stage posthaste.Stage, code int, text string) relay.Answer {
-	answer := relay.Answer{Reply: t.read(stage, code, text), Lost: code == 421}
+func (t *talk) refused(item *relay.Item, stage posthaste.Stage, code int, text string) relay.Answer {
+	answer := relay.Answer{Reply: t.read(item, stage, code, text), Lost: code == 421}
 	if stage != posthaste.AtMail && !answer.Lost {
 		code, _, err := t.command("RSET")
 		answer.Lost = err != nil || code/100 != 2
@@ -186,18 +248,31 @@ func (t *talk) refused(stage posthaste.Stage, code int, text string) relay.Answe
 	return answer
 }
 
-// message sends the message and reads the answer to its final dot.
-func (t *talk) message(message []byte) relay.Answer {
-	w := t.client.Text.W
-	if err := writeData(w, message, func() { t.wire.allow(t.timeouts.Data) }); err != nil {
-		return t.cutShort(err)
+// message sends the message and its final dot, with the envelope of the one
+// that follows, if any, and reads the answer to the dot.
+func (t *talk) message(item, following *relay.Item) relay.Answer {
+	if !t.source.Permit() {
+		return relay.Answer{Reply: posthaste.Reply{Stage: posthaste.AtData, Text: "stopped by us"}, Lost: true}
 	}
-	// From here on the dot may be on its way.
-	if _, err := w.WriteString(".\r\n"); err != nil {
-		return t.lost(posthaste.AtDot, true, err, t.timeouts.Data)
+	data := item.Message
+	if !item.Wired {
+		t.buffer = appendWire(t.buffer[:0], data)
+		data = t.buffer
 	}
-	if err := w.Flush(); err != nil {
-		return t.lost(posthaste.AtDot, true, err, t.timeouts.Data)
+	data = append(data, ".\r\n"...)
+	end := len(data)
+	if following != nil {
+		for _, step := range steps {
+			data = append(append(data, t.line(following, step.stage)...), "\r\n"...)
+		}
+	}
+	written, err := t.write(data)
+	if following != nil {
+		following.HasBegun()
+	}
+	// From the dot on it may have been taken, whatever happened behind it.
+	if written < end {
+		return t.cutShort(item, err)
 	}
 	t.wire.allow(t.timeouts.Dot)
 	code, text, err := readAnswer(t.client.Text.R)
@@ -205,33 +280,49 @@ func (t *talk) message(message []byte) relay.Answer {
 		err = errOrder
 	}
 	if err != nil {
-		return t.lost(posthaste.AtDot, true, err, t.timeouts.Dot)
+		return t.lost(item, posthaste.AtDot, true, err, t.timeouts.Dot)
 	}
-	return relay.Answer{Reply: t.read(posthaste.AtDot, code, text), Lost: code == 421}
+	return relay.Answer{Reply: t.read(item, posthaste.AtDot, code, text), Lost: code == 421}
+}
+
+// write writes data block by block, and tells how much of it may have gone.
+func (t *talk) write(data []byte) (written int, err error) {
+	w := t.client.Text.W
+	for rest := data; len(rest) > 0 && err == nil; {
+		block := rest[:min(dataBlock, len(rest))]
+		t.wire.allow(t.timeouts.Data)
+		var n int
+		n, err = w.Write(block)
+		written, rest = written+n, rest[n:]
+	}
+	if err == nil {
+		err = w.Flush()
+	}
+	return written - w.Buffered(), err
 }
 
 // cutShort ends a message of which the dot was not sent. That is AtData, so
 // that silence at AtDot always means Unknown. A next hop that hangs up amid a
 // message may have said why.
-func (t *talk) cutShort(err error) relay.Answer {
-	answer := t.lost(posthaste.AtData, false, err, t.timeouts.Data)
+func (t *talk) cutShort(item *relay.Item, err error) relay.Answer {
+	answer := t.lost(item, posthaste.AtData, false, err, t.timeouts.Data)
 	if strings.HasPrefix(answer.Reply.Text, "no answer") || t.ctx.Err() != nil {
 		return answer
 	}
 	t.wire.allow(min(quitTimeout, t.timeouts.Command))
 	code, text, err := readAnswer(t.client.Text.R)
 	if err == nil && code >= 400 {
-		answer.Reply = t.read(posthaste.AtDot, code, text)
+		answer.Reply = t.read(item, posthaste.AtDot, code, text)
 	}
 	return answer
 }
 
 // lost is the answer when nothing, or nothing of sense, was said.
-func (t *talk) lost(stage posthaste.Stage, unknown bool, err error, limit time.Duration) relay.Answer {
-	text := relay.Mask(fault(t.ctx.Err(), err, limit), t.envelope.To, t.envelope.From)
+func (t *talk) lost(item *relay.Item, stage posthaste.Stage, unknown bool, err error, limit time.Duration) relay.Answer {
+	text := relay.Mask(fault(t.ctx.Err(), err, limit), item.To, item.From)
 	return relay.Answer{Reply: posthaste.Reply{Stage: stage, Text: text}, Unknown: unknown, Lost: true}
 }
 
-func (t *talk) read(stage posthaste.Stage, code int, text string) posthaste.Reply {
-	return relay.ReadReply(stage, code, text, t.envelope.To, t.envelope.From)
+func (t *talk) read(item *relay.Item, stage posthaste.Stage, code int, text string) posthaste.Reply {
+	return relay.ReadReply(stage, code, text, item.To, item.From)
 }

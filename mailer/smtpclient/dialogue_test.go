@@ -65,14 +65,14 @@ func TestEveryPhaseFailsInEveryWay(t *testing.T) {
 						limits = p.limit
 					}
 					conn := dial(t, dialer(t, script.URL(), smtpclient.Options{Timeouts: limits}))
-					got := conn.Send(context.Background(), envelope, message)
+					got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message})
 					if diff := cmp.Diff(w.want, got); diff != "" {
 						t.Errorf("answer (-want +got):\n%s", diff)
 					}
 					if got.Accepted() {
 						t.Error("accepted")
 					}
-					next := conn.Send(context.Background(), envelope, message)
+					next := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message})
 					if next.Accepted() == got.Lost {
 						t.Errorf("next message after %+v: %+v", got, next)
 					}
@@ -93,7 +93,7 @@ func TestRefusalsAreResetBeforeTheNextMessage(t *testing.T) {
 	conn := dial(t, dialer(t, script.URL(), smtpclient.Options{}))
 	var accepted []bool
 	for range 5 {
-		accepted = append(accepted, conn.Send(context.Background(), envelope, message).Accepted())
+		accepted = append(accepted, relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message}).Accepted())
 	}
 	if want := []bool{false, true, false, false, true}; !slices.Equal(accepted, want) {
 		t.Errorf("accepted: %v, want %v", accepted, want)
@@ -133,7 +133,7 @@ func TestCloseAfterManyMessagesIsNoBounce(t *testing.T) {
 	script := testkit.NewScript(t, testkit.Nth(2, testkit.Dot, testkit.SayAndDrop("250 2.0.0 ok")))
 	conn := dial(t, dialer(t, script.URL(), smtpclient.Options{}))
 	for i, want := range []bool{true, true, false} {
-		got := conn.Send(context.Background(), envelope, message)
+		got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message})
 		if got.Accepted() != want {
 			t.Errorf("message %d: %+v", i+1, got)
 		}
@@ -163,7 +163,7 @@ func TestFaultsAmidTheMessageAreNotUnknown(t *testing.T) {
 			t.Parallel()
 			script := testkit.NewScript(t, testkit.At(testkit.Body, tt.do))
 			conn := dial(t, dialer(t, script.URL(), smtpclient.Options{Timeouts: tt.limits}))
-			got := conn.Send(context.Background(), envelope, big)
+			got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: big})
 			if got.Unknown || !got.Lost || got.Reply.Code != 0 || got.Reply.Stage != posthaste.AtData {
 				t.Errorf("answer %+v", got)
 			}
@@ -193,7 +193,7 @@ func TestContextEndsTheDialogue(t *testing.T) {
 				cancel()
 			}()
 			want := relay.Answer{Reply: posthaste.Reply{Stage: tt.stage, Text: "stopped by us"}, Lost: true, Unknown: tt.unknown}
-			if diff := cmp.Diff(want, conn.Send(ctx, envelope, message)); diff != "" {
+			if diff := cmp.Diff(want, relay.SendOne(ctx, conn, relay.Item{Envelope: envelope, Message: message})); diff != "" {
 				t.Errorf("answer (-want +got):\n%s", diff)
 			}
 		})
@@ -206,7 +206,7 @@ func TestNothingIsSentUnderAnEndedContext(t *testing.T) {
 	conn := dial(t, dialer(t, sink.URL(), smtpclient.Options{}))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if got := conn.Send(ctx, envelope, message); !got.Lost || got.Unknown || sink.Count() != 0 {
+	if got := relay.SendOne(ctx, conn, relay.Item{Envelope: envelope, Message: message}); !got.Lost || got.Unknown || sink.Count() != 0 {
 		t.Errorf("answer %+v, %d messages", got, sink.Count())
 	}
 }
@@ -253,11 +253,11 @@ func TestLocalRefusals(t *testing.T) {
 			t.Parallel()
 			script := testkit.NewScript(t, testkit.Offer("PIPELINING"))
 			conn := dial(t, dialer(t, script.URL(), smtpclient.Options{}))
-			got := conn.Send(context.Background(), tt.in, tt.data)
+			got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: tt.in, Message: tt.data})
 			if s := fmt.Sprintf("%s %s", got.Reply.Stage, got.Reply.Enhanced); s != tt.want || got.Reply.Code != 553 || got.Lost {
 				t.Errorf("answer %+v, want %s", got, tt.want)
 			}
-			if got := conn.Send(context.Background(), envelope, message); !got.Accepted() {
+			if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message}); !got.Accepted() {
 				t.Errorf("the connection is spoilt: %+v", got)
 			}
 			want := []string{"MAIL FROM:<" + envelope.From + ">", "RCPT TO:<" + envelope.To + ">", "DATA"}
@@ -273,7 +273,7 @@ func TestSMTPUTF8OnlyWhereNeeded(t *testing.T) {
 	sink := testkit.NewSink(t, testkit.SinkOptions{SMTPUTF8: true})
 	conn := dial(t, dialer(t, sink.URL(), smtpclient.Options{}))
 	for _, to := range []string{"fox@example.org", "füchsin@example.org", "hen@example.org"} {
-		if got := conn.Send(context.Background(), relay.Envelope{From: "a@example.com", To: to}, message); !got.Accepted() {
+		if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: relay.Envelope{From: "a@example.com", To: to}, Message: message}); !got.Accepted() {
 			t.Errorf("%s: %+v", to, got)
 		}
 	}
@@ -288,7 +288,7 @@ func TestNullSender(t *testing.T) {
 	t.Parallel()
 	script := testkit.NewScript(t)
 	conn := dial(t, dialer(t, script.URL(), smtpclient.Options{}))
-	if got := conn.Send(context.Background(), relay.Envelope{To: "fox@example.org"}, message); !got.Accepted() {
+	if got := relay.SendOne(context.Background(), conn, relay.Item{Envelope: relay.Envelope{To: "fox@example.org"}, Message: message}); !got.Accepted() {
 		t.Fatalf("answer %+v", got)
 	}
 	if got := script.Commands()[1]; !strings.HasPrefix(got, "MAIL FROM:<>") {

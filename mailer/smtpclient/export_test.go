@@ -2,18 +2,11 @@ package smtpclient
 
 import (
 	"bufio"
-	"bytes"
 	"strings"
 )
 
-// Encode gives what writeData writes, for fuzzing without a network.
-func Encode(message []byte) []byte {
-	var out bytes.Buffer
-	w := bufio.NewWriter(&out)
-	_ = writeData(w, message, func() {})
-	_ = w.Flush()
-	return out.Bytes()
-}
+// Encode gives the form for the wire.
+func Encode(message []byte) []byte { return appendWire(nil, message) }
 
 // ReadAnswer reads an answer from text.
 func ReadAnswer(in string) (int, string, error) {

@@ -53,5 +53,6 @@ func dial(t *testing.T, d *smtpclient.Dialer) relay.Connection {
 // send dials a script and sends one message.
 func send(t *testing.T, script *testkit.Script, limits smtpclient.Timeouts) relay.Answer {
 	t.Helper()
-	return dial(t, dialer(t, script.URL(), smtpclient.Options{Timeouts: limits})).Send(context.Background(), envelope, message)
+	conn := dial(t, dialer(t, script.URL(), smtpclient.Options{Timeouts: limits}))
+	return relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message})
 }

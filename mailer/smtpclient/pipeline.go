@@ -5,43 +5,50 @@ import (
 	"posthaste/mailer/relay"
 )
 
-// pipelined writes the whole envelope at once and reads its answers after, one
-// round trip instead of three (RFC 2920 section 3.1). DATA is the last of a
-// group, so no byte of the message goes before it is asked for.
-func (t *talk) pipelined(steps []step, message []byte) relay.Answer {
-	t.wire.allow(t.timeouts.Command)
-	w := t.client.Text.W
-	for _, step := range steps {
-		if _, err := w.WriteString(step.line + "\r\n"); err != nil {
-			return t.lost(step.stage, false, err, t.timeouts.Command)
+// askAtOnce writes the whole envelope at once, unless it is told already, and
+// reads its answers after: one round trip instead of three (RFC 2920 section
+// 3.1). DATA is the last of a group, so no byte of the message goes before it
+// is asked for.
+func (t *talk) askAtOnce(item *relay.Item, told bool) (answer relay.Answer, asked bool) {
+	if !told {
+		if err := t.tell(item); err != nil {
+			return t.lost(item, posthaste.AtMail, false, err, t.timeouts.Command), false
 		}
 	}
-	err := w.Flush()
-	t.envelope.HasBegun()
-	if err != nil {
-		return t.lost(posthaste.AtMail, false, err, t.timeouts.Command)
-	}
+	t.wire.allow(t.timeouts.Command)
 	var refused *relay.Answer // the first refusal; what follows from it says nothing more
-	asked := false            // for the message
 	for _, step := range steps {
-		code, text, err := readAnswer(t.client.Text.R)
+		code, text, err := skimAnswer(t.client.Text.R)
 		switch {
 		case err != nil && refused != nil:
 			refused.Lost = true
-			return *refused
+			return *refused, false
 		case err != nil:
-			return t.lost(step.stage, false, err, t.timeouts.Command)
+			return t.lost(item, step.stage, false, err, t.timeouts.Command), false
 		case code >= 400 && refused == nil:
-			refused = &relay.Answer{Reply: t.read(step.stage, code, text), Lost: code == 421}
+			refused = &relay.Answer{Reply: t.read(item, step.stage, code, text), Lost: code == 421}
 		case code < 400 && refused == nil && !step.wanted(code):
-			return t.lost(step.stage, false, errOrder, t.timeouts.Command)
+			return t.lost(item, step.stage, false, errOrder, t.timeouts.Command), false
 		}
 		asked = code == 354
 	}
 	if refused == nil {
-		return t.message(message)
+		return answer, true
 	}
-	return t.clear(*refused, asked)
+	return t.clear(*refused, asked), false
+}
+
+// tell writes an envelope.
+func (t *talk) tell(item *relay.Item) (err error) {
+	defer item.HasBegun()
+	t.wire.allow(t.timeouts.Command)
+	w := t.client.Text.W
+	for _, step := range steps {
+		if _, err := w.WriteString(t.line(item, step.stage) + "\r\n"); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
 }
 
 // clear makes way for the next message after a refusal. A server that asked for

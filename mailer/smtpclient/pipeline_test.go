@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"posthaste/internal/testkit"
+	"posthaste/mailer/relay"
 	"posthaste/mailer/smtpclient"
 )
 
@@ -26,7 +27,7 @@ func TestRefusalsInAPipelineAreClearedBeforeTheNextMessage(t *testing.T) {
 	conn := dial(t, dialer(t, script.URL(), smtpclient.Options{}))
 	var codes []int
 	for range 5 {
-		answer := conn.Send(context.Background(), envelope, message)
+		answer := relay.SendOne(context.Background(), conn, relay.Item{Envelope: envelope, Message: message})
 		if answer.Lost {
 			t.Fatalf("lost: %+v", answer)
 		}

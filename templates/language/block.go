@@ -14,6 +14,7 @@ const (
 type node struct {
 	kind     nodeKind
 	text     string
+	index    int // of a literal, among Literals
 	out      *output
 	branches []branch
 	loop     *loop

@@ -78,10 +78,20 @@ type Lookup func(path []string) (value any, ok bool)
 
 // Program is a parsed template. It is immutable and safe for concurrent use.
 type Program struct {
-	name    string
-	context Context
-	nodes   []node
-	pieces  []Piece
+	name     string
+	context  Context
+	nodes    []node
+	pieces   []Piece
+	literals []string
+}
+
+// Sink takes a render in its parts, in order.
+type Sink interface {
+	// Literal is the nth of the program's Literals, from 0.
+	Literal(n int)
+	// Value is what an output writes, escaped for its place. It is good until
+	// the call returns.
+	Value(text []byte)
 }
 
 // Parse reads a template. All faults it finds, up to 20, are reported at once
@@ -105,15 +115,43 @@ func Parse(source string, opts Options) (*Program, error) {
 	for i := range p.segments {
 		pieces[i] = p.segments[i].Piece
 	}
-	return &Program{name: opts.Name, context: opts.Context, nodes: nodes, pieces: pieces}, nil
+	program := &Program{name: opts.Name, context: opts.Context, nodes: nodes, pieces: pieces}
+	program.number(nodes)
+	return program, nil
 }
+
+// number gives the literals their places in the program's list.
+func (p *Program) number(nodes []node) {
+	for i := range nodes {
+		n := &nodes[i]
+		if n.kind == literalNode {
+			n.index = len(p.literals)
+			p.literals = append(p.literals, n.text)
+		}
+		for _, b := range n.branches {
+			p.number(b.body)
+		}
+		if n.loop != nil {
+			p.number(n.loop.body)
+			p.number(n.loop.otherwise)
+		}
+	}
+}
+
+// Literals gives the fixed texts, those of every branch. The caller must not change them.
+func (p *Program) Literals() []string { return p.literals }
 
 // Pieces gives the source in its parts, in order; their texts together are
 // the source. The caller must not change them.
 func (p *Program) Pieces() []Piece { return p.pieces }
 
 // LiteralSize is the number of bytes of fixed text, of all branches together.
-func (p *Program) LiteralSize() int { return literalSize(p.nodes) }
+func (p *Program) LiteralSize() (size int) {
+	for _, text := range p.literals {
+		size += len(text)
+	}
+	return size
+}
 
 // Writes reports whether every render writes the value of the dotted name:
 // whether it is output outside every condition and loop.
@@ -121,21 +159,6 @@ func (p *Program) Writes(name string) bool {
 	return slices.ContainsFunc(p.nodes, func(n node) bool {
 		return n.kind == outputNode && strings.Join(n.out.expr.first.path, ".") == name
 	})
-}
-
-func literalSize(nodes []node) int {
-	size := 0
-	for i := range nodes {
-		n := &nodes[i]
-		size += len(n.text)
-		for _, b := range n.branches {
-			size += literalSize(b.body)
-		}
-		if n.loop != nil {
-			size += literalSize(n.loop.body) + literalSize(n.loop.otherwise)
-		}
-	}
-	return size
 }
 
 // LineColumn gives the line and the column, in characters, of a byte offset; both from 1.

@@ -12,7 +12,7 @@ import (
 // to dst. On error dst is given back as it was. An error about a value, or
 // about a limit, is a *posthaste.Error that names the field.
 func (p *Program) Append(dst []byte, lookup Lookup) ([]byte, error) {
-	r := rendering{program: p, lookup: lookup, dst: dst, start: len(dst)}
+	r := rendering{program: p, lookup: lookup, dst: dst, before: len(dst)}
 	r.nodes(p.nodes)
 	if r.err != nil {
 		return dst, r.err
@@ -20,11 +20,22 @@ func (p *Program) Append(dst []byte, lookup Lookup) ([]byte, error) {
 	return r.dst, nil
 }
 
+// Write renders the program into a sink instead: the same bytes as Append
+// gives, in their parts. scratch is memory for values; it is given back, to be
+// used again. After an error what the sink got is of no use.
+func (p *Program) Write(to Sink, lookup Lookup, scratch []byte) ([]byte, error) {
+	r := rendering{program: p, lookup: lookup, sink: to, dst: scratch[:0]}
+	r.nodes(p.nodes)
+	return r.dst[:0], r.err
+}
+
 type rendering struct {
 	program *Program
 	lookup  Lookup
-	dst     []byte
-	start   int // of what this render wrote
+	sink    Sink   // nil: everything is appended to dst
+	dst     []byte // with a sink, the value that is being written
+	before  int    // what dst held before this render
+	passed  int    // bytes that went to the sink
 	work    int
 	loops   [maxNesting]pass
 	err     error // the first; nothing is written after it
@@ -47,18 +58,38 @@ func (r *rendering) nodes(nodes []node) {
 		r.spend(16)
 		switch n.kind {
 		case literalNode:
-			r.dst = append(r.dst, n.text...)
+			r.literal(n)
 		case outputNode:
 			r.write(n.out)
+			r.pass()
 		case ifNode:
 			r.choose(n.branches)
 		case loopNode:
 			r.repeat(n.loop)
 		}
-		if len(r.dst)-r.start > maxOutput {
+		if len(r.dst)-r.before+r.passed > maxOutput {
 			r.refuse(posthaste.TooLarge, fmt.Sprintf("what it renders is over %d bytes", maxOutput))
 		}
 	}
+}
+
+func (r *rendering) literal(n *node) {
+	if r.sink == nil {
+		r.dst = append(r.dst, n.text...)
+		return
+	}
+	r.sink.Literal(n.index)
+	r.passed += len(n.text)
+}
+
+// pass gives a value to the sink, if there is one.
+func (r *rendering) pass() {
+	if r.sink == nil || len(r.dst) == 0 {
+		return
+	}
+	r.sink.Value(r.dst)
+	r.passed += len(r.dst)
+	r.dst = r.dst[:0]
 }
 
 // spend counts work, so that no template and no value can keep a render busy.
