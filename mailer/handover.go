@@ -146,6 +146,9 @@ func (h *handover) Answered(answer relay.Answer) {
 	if noted {
 		h.journal.Answered(outcome)
 	}
+	if h.ended == h.begun { // nothing may follow for a while
+		h.journal.Flush()
+	}
 	if outcome.State == posthaste.Queued {
 		return
 	}

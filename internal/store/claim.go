@@ -27,9 +27,11 @@ func (s *Store) TakeChunk(ctx context.Context, c posthaste.Chunk, worker string)
 // makes a claim wait for a pause or cancel that is being committed, and fail after it.
 const claimWindow = `UPDATE chunks SET window_first = w.low, window_last = w.high
 	FROM (SELECT min(number) AS low, max(number) AS high FROM (SELECT number FROM deliveries
-		WHERE campaign_id = ?0 AND number BETWEEN ?1 AND ?2 AND state = 'queued'
-			AND number > (SELECT window_last FROM chunks WHERE campaign_id = ?0 AND first = ?1) ORDER BY number LIMIT ?3) AS q) AS w,
-		(SELECT id FROM campaigns WHERE id = ?0 AND state = 'sending' `
+		WHERE campaign_id = ?1 AND number BETWEEN ?2 AND ?3 AND state = 'queued'
+			AND number > (SELECT window_last FROM chunks WHERE campaign_id = ?1 AND first = ?2) ORDER BY number LIMIT ?4) AS q) AS w,
+		(SELECT id FROM campaigns WHERE id = ?1 AND state = 'sending' FOR SHARE) AS sending
+	WHERE chunks.campaign_id = ?1 AND chunks.first = ?2 AND chunks.owner = ?5 AND w.low IS NOT NULL
+	RETURNING window_first, window_last`
 
 // Claim records outcomes as Record does and opens the worker's next window of
 // at most size deliveries of its chunk, in one transaction. It gives those that
@@ -40,60 +42,71 @@ const claimWindow = `UPDATE chunks SET window_first = w.low, window_last = w.hig
 // Whatever of the window has no outcome when the worker is lost becomes
 // uncertain, so size bounds how many can.
 func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome, size int) ([]posthaste.Mail, error) {
-	var window struct{ WindowFirst, WindowLast int64 }
+	var first, last int64
 	err := s.inTx(ctx, "claim window", func(ctx context.Context, tx bun.Tx) error {
-		if err := recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
+		if err := s.recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
 			return err
 		}
-		err := tx.NewRaw(claimWindow+s.pick("FOR SHARE", "")+`) AS sending
-			WHERE chunks.campaign_id = ?0 AND chunks.first = ?1 AND chunks.owner = ?4 AND w.low IS NOT NULL
-			RETURNING window_first, window_last`, c.CampaignID, c.First, c.Last, size, worker).Scan(ctx, &window)
+		err := tx.Tx.QueryRowContext(ctx, s.prepared(claimWindow), s.args(c.CampaignID, c.First, c.Last, size, worker)...).Scan(&first, &last)
 		if errors.Is(err, sql.ErrNoRows) { // what is recorded stays recorded
 			return nil
 		}
 		return err
 	})
-	if err != nil || window.WindowLast == 0 {
+	if err != nil || last == 0 {
 		return nil, err
 	}
-	return s.readWindow(ctx, c.CampaignID, window.WindowFirst, window.WindowLast)
+	return s.readWindow(ctx, c.CampaignID, first, last)
 }
 
-type mailRow struct {
-	Number, Attempts int64
-	recipientRow
-	Allowed, Opens, Clicks bool
-}
+// The statements that read a window, each by the primary keys and by suppressions
+// (address_hash, topic_id). PostgreSQL keeps the plan of the first; LATERAL with a LIMIT
+// or an aggregate is what it cannot turn into a join that reads a table whole.
+const (
+	readWindowPostgres = `SELECT d.number, d.attempts, d.recipient_id, coalesce(r.email, ''), coalesce(r.name, ''), coalesce(r.locale, ''),
+			coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL AND coalesce(c.topic, false) AND x.found IS NULL,
+			coalesce(c.opens, false), coalesce(c.clicks, false)
+		FROM campaigns k JOIN deliveries d ON d.campaign_id = k.id
+		LEFT JOIN LATERAL (SELECT id, email, name, locale, time_zone, attributes, address_hash FROM recipients
+			WHERE id = d.recipient_id LIMIT 1) r ON true
+		LEFT JOIN LATERAL (SELECT bool_or(purpose = 'topic' AND topic_id = k.topic_id) AS topic, bool_or(purpose = 'opens') AS opens,
+			bool_or(purpose = 'clicks') AS clicks FROM consent_states WHERE recipient_id = d.recipient_id AND decision = 'given') c ON true
+		LEFT JOIN LATERAL (SELECT 1 AS found FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id) LIMIT 1) x ON true
+		WHERE k.id = ?1 AND d.campaign_id = ?1 AND d.number BETWEEN ?2 AND ?3 AND d.state = 'queued' ORDER BY d.number`
+	readWindowSQLite = `SELECT d.number, d.attempts, d.recipient_id, coalesce(r.email, ''), coalesce(r.name, ''), coalesce(r.locale, ''),
+			coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL
+			AND EXISTS (SELECT 1 FROM consent_states WHERE recipient_id = d.recipient_id AND purpose = 'topic' AND topic_id = k.topic_id AND decision = 'given')
+			AND NOT EXISTS (SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id)),
+			EXISTS (SELECT 1 FROM consent_states WHERE recipient_id = d.recipient_id AND purpose = 'opens' AND topic_id = 0 AND decision = 'given'),
+			EXISTS (SELECT 1 FROM consent_states WHERE recipient_id = d.recipient_id AND purpose = 'clicks' AND topic_id = 0 AND decision = 'given')
+		FROM campaigns k JOIN deliveries d ON d.campaign_id = k.id LEFT JOIN recipients r ON r.id = d.recipient_id
+		WHERE k.id = ?1 AND d.campaign_id = ?1 AND d.number BETWEEN ?2 AND ?3 AND d.state = 'queued' ORDER BY d.number`
+)
 
 // readWindow reads deliveries, recipients, consents and suppressions in one
 // statement, so that they are of one moment.
 func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) ([]posthaste.Mail, error) {
-	var rows []mailRow
-	err := s.db.NewRaw(`SELECT d.number, d.attempts, d.recipient_id AS id, coalesce(r.email, '') AS email, coalesce(r.name, '') AS name,
-			coalesce(r.locale, '') AS locale, coalesce(r.time_zone, '') AS time_zone, r.attributes,
-			r.id IS NOT NULL AND t.decision IS NOT NULL AND NOT EXISTS (SELECT 1 FROM suppressions x
-				WHERE x.address_hash = r.address_hash AND x.topic_id IN (0, k.topic_id)) AS allowed,
-			o.decision IS NOT NULL AS opens, l.decision IS NOT NULL AS clicks
-		FROM deliveries d JOIN campaigns k ON k.id = d.campaign_id
-		LEFT JOIN recipients r ON r.id = d.recipient_id
-		LEFT JOIN consent_states t ON t.recipient_id = d.recipient_id AND t.purpose = 'topic' AND t.topic_id = k.topic_id AND t.decision = 'given'
-		LEFT JOIN consent_states o ON o.recipient_id = d.recipient_id AND o.purpose = 'opens' AND o.topic_id = 0 AND o.decision = 'given'
-		LEFT JOIN consent_states l ON l.recipient_id = d.recipient_id AND l.purpose = 'clicks' AND l.topic_id = 0 AND l.decision = 'given'
-		WHERE d.campaign_id = ? AND d.number BETWEEN ? AND ? AND d.state = 'queued' ORDER BY d.number`, campaignID, first, last).Scan(ctx, &rows)
+	rows, err := s.db.DB.QueryContext(ctx, s.prepared(s.pick(readWindowPostgres, readWindowSQLite)), s.args(campaignID, first, last)...)
 	if err != nil {
 		return nil, translate("read window", err)
 	}
-	mails := make([]posthaste.Mail, len(rows))
-	for i, r := range rows {
-		mails[i] = posthaste.Mail{Number: r.Number, Attempts: int(r.Attempts), Allowed: r.Allowed, Opens: r.Opens, Clicks: r.Clicks,
-			Recipient: posthaste.Recipient{ID: r.ID, Email: r.Email, Name: r.Name, Locale: r.Locale, TimeZone: r.TimeZone}}
-		if len(r.Attributes) > 2 {
-			if err := json.Unmarshal(r.Attributes, &mails[i].Recipient.Attributes); err != nil {
+	defer rows.Close()
+	mails := make([]posthaste.Mail, 0, last-first+1)
+	var attributes []byte
+	for rows.Next() {
+		var m posthaste.Mail
+		if err := rows.Scan(&m.Number, &m.Attempts, &m.Recipient.ID, &m.Recipient.Email, &m.Recipient.Name, &m.Recipient.Locale,
+			&m.Recipient.TimeZone, &attributes, &m.Allowed, &m.Opens, &m.Clicks); err != nil {
+			return nil, translate("read window", err)
+		}
+		if len(attributes) > 2 {
+			if err := json.Unmarshal(attributes, &m.Recipient.Attributes); err != nil {
 				return nil, translate("read attributes", err)
 			}
 		}
+		mails = append(mails, m)
 	}
-	return mails, nil
+	return mails, translate("read window", rows.Err())
 }
 
 // FindMail gives what a mail of a campaign to one recipient needs, outside any

@@ -19,5 +19,7 @@ func openPostgres(url string) (*Store, error) {
 		return nil, fmt.Errorf("parse POSTHASTE_DATABASE_URL: %w", err)
 	}
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol
+	// What is prepared (prepared.go) is written so that one plan fits all arguments.
+	config.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
 	return &Store{db: pool(stdlib.OpenDB(*config), postgresConnections, pgdialect.New())}, nil
 }

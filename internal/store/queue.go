@@ -112,7 +112,7 @@ func (s *Store) Settle(ctx context.Context, worker string, outcomes map[posthast
 			return err
 		}
 		for c, known := range outcomes {
-			if err := recordOutcomes(ctx, tx, c, worker, known); err != nil {
+			if err := s.recordOutcomes(ctx, tx, c, worker, known); err != nil {
 				return err
 			}
 		}

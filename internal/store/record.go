@@ -17,39 +17,86 @@ import (
 // nothing.
 func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
 	return s.inTx(ctx, "record outcomes", func(ctx context.Context, tx bun.Tx) error {
-		return recordOutcomes(ctx, tx, c, worker, outcomes)
+		return s.recordOutcomes(ctx, tx, c, worker, outcomes)
 	})
 }
 
-func recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
+// The statements that write outcomes: all at once, or one after the other on
+// SQLite, which has no round trip to spare and plans the join badly.
+const (
+	recordPostgres = `UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
+			enhanced = o.enhanced, reply = o.reply, changed_at = o.at
+		FROM unnest(?4::bigint[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::text[], ?9::bigint[], ?10::text[], ?11::text[], ?12::bigint[])
+			AS o (number, state, tried, retry_at, stage, code, enhanced, reply, at)
+		WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number
+		AND (deliveries.state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
+			OR deliveries.state = 'uncertain' AND o.state NOT IN ('deferred', 'uncertain'))`
+	recordSQLite = `UPDATE deliveries SET state = ?5, attempts = attempts + ?6, retry_at = ?7, stage = ?8, code = ?9, enhanced = ?10, reply = ?11, changed_at = ?12
+		WHERE campaign_id = ?1 AND number = ?4
+		AND (state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
+			OR state = 'uncertain' AND ?5 NOT IN ('deferred', 'uncertain'))`
+)
+
+func (s *Store) recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
-	rows := make([]bun.TupleValues, len(outcomes))
+	write := s.writeColumns
+	if s.Single() {
+		write = s.writeRows
+	}
+	if err := write(ctx, tx, []any{c.CampaignID, c.First, worker}, outcomes); err != nil {
+		return err
+	}
 	var bounced []int64
-	for i, o := range outcomes {
-		tried := 1
-		if o.State == posthaste.Suppressed {
-			tried = 0
-		}
-		rows[i] = bun.Tuple([]any{o.Number, string(o.State), tried, micros(o.RetryAt), string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At)})
+	for _, o := range outcomes {
 		if o.State == posthaste.Bounced {
 			bounced = append(bounced, o.RecipientID)
 		}
 	}
-	_, err := exec(ctx, tx, `WITH o (number, state, tried, retry_at, stage, code, enhanced, reply, at) AS (VALUES ?0)
-		UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
-			enhanced = o.enhanced, reply = o.reply, changed_at = o.at
-		FROM o WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number
-		AND (deliveries.state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
-			OR deliveries.state = 'uncertain' AND o.state NOT IN ('deferred', 'uncertain'))`,
-		bun.List(rows), c.CampaignID, c.First, worker)
-	if err != nil || len(bounced) == 0 {
-		return err
+	if len(bounced) == 0 {
+		return nil
 	}
-	_, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+	_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 		SELECT r.address_hash, 0, ?, d.reply, '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
 		WHERE r.id IN (?) ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.List(bounced))
+	return err
+}
+
+// tried is what an outcome adds to the attempts.
+func tried(o posthaste.Outcome) int64 {
+	if o.State == posthaste.Suppressed {
+		return 0
+	}
+	return 1
+}
+
+func (s *Store) writeRows(ctx context.Context, tx bun.Tx, chunk []any, outcomes []posthaste.Outcome) error {
+	write, err := tx.Tx.PrepareContext(ctx, s.prepared(recordSQLite))
+	if err != nil {
+		return err
+	}
+	defer write.Close()
+	for _, o := range outcomes {
+		if _, err := write.ExecContext(ctx, append(chunk[:len(chunk):len(chunk)], o.Number, string(o.State), tried(o), micros(o.RetryAt),
+			string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At))...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) writeColumns(ctx context.Context, tx bun.Tx, chunk []any, outcomes []posthaste.Outcome) error {
+	var numbers, tries, retries, codes, instants []int64
+	var states, stages, enhanced, replies []string
+	for _, o := range outcomes {
+		numbers, tries, retries = append(numbers, o.Number), append(tries, tried(o)), append(retries, micros(o.RetryAt))
+		codes, instants = append(codes, int64(o.Reply.Code)), append(instants, micros(o.At))
+		states, stages = append(states, string(o.State)), append(stages, string(o.Reply.Stage))
+		enhanced, replies = append(enhanced, o.Reply.Enhanced), append(replies, o.Reply.Text)
+	}
+	_, err := tx.Tx.ExecContext(ctx, s.prepared(recordPostgres),
+		s.args(append(chunk, numbers, states, tries, retries, stages, codes, enhanced, replies, instants)...)...)
 	return err
 }
 
@@ -60,7 +107,7 @@ func recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk, worker st
 // have handed over nothing whose outcome it did not record.
 func (s *Store) Release(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
 	return s.inTx(ctx, "release chunk", func(ctx context.Context, tx bun.Tx) error {
-		if err := recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
+		if err := s.recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
 			return err
 		}
 		return closeChunk(ctx, tx, c, worker)

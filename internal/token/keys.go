@@ -20,10 +20,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // secretSize is the length of one secret in bytes.
@@ -50,9 +52,9 @@ var purposes = []Purpose{Unsubscribe, Preferences, OpenBeacon, ClickLink}
 type Keys struct {
 	sealers     map[sealerID]sealer
 	current     byte
-	address     []byte
-	messageID   []byte
-	envelope    []byte
+	address     *keyedHash
+	messageID   *keyedHash
+	envelope    *keyedHash
 	fingerprint string
 }
 
@@ -63,7 +65,7 @@ type sealerID struct {
 
 type sealer struct {
 	aead  cipher.AEAD
-	nonce []byte // key of the synthetic nonce
+	nonce *keyedHash // gives the synthetic nonce
 }
 
 // String keeps secrets out of logs.
@@ -146,10 +148,12 @@ func (k *Keys) add(line string) error {
 	if k.address != nil {
 		return nil
 	}
-	for name, key := range map[string]*[]byte{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope} {
-		if *key, err = subkey(secret, name); err != nil {
+	for name, hash := range map[string]**keyedHash{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope} {
+		key, err := subkey(secret, name)
+		if err != nil {
 			return err
 		}
+		*hash = newKeyedHash(key)
 	}
 	print, err := subkey(secret, "fingerprint")
 	k.fingerprint = hex.EncodeToString(print[:4])
@@ -170,7 +174,7 @@ func newSealer(secret []byte, p Purpose) (sealer, error) {
 		return sealer{}, err
 	}
 	aead, err := cipher.NewGCM(block)
-	return sealer{aead, nonce}, err
+	return sealer{aead, newKeyedHash(nonce)}, err
 }
 
 func subkey(secret []byte, name string) ([]byte, error) {
@@ -182,10 +186,34 @@ func (k *Keys) Fingerprint() string { return k.fingerprint }
 
 // HashAddress is the keyed hash of a canonical address: HMAC-SHA-256, since a
 // plain hash of an address can be reversed by trying all of them.
-func (k *Keys) HashAddress(canonical string) []byte { return sum(k.address, []byte(canonical)) }
+func (k *Keys) HashAddress(canonical string) []byte {
+	sum := k.address.sum([]byte(canonical))
+	return sum[:]
+}
 
-func sum(key, text []byte) []byte {
-	mac := hmac.New(sha256.New, key)
-	mac.Write(text)
-	return mac.Sum(nil)
+// keyedHash is HMAC-SHA-256 under one key. Setting a key up costs more than
+// hashing a few dozen octets under it, so what is set up is used again.
+type keyedHash struct{ pool sync.Pool }
+
+func newKeyedHash(key []byte) *keyedHash {
+	return &keyedHash{sync.Pool{New: func() any {
+		return &keyedState{Hash: hmac.New(sha256.New, key)}
+	}}}
+}
+
+// keyedState is one goroutine's at a time.
+type keyedState struct {
+	hash.Hash
+	sum [sha256.Size]byte
+}
+
+// sum is safe for concurrent use.
+func (h *keyedHash) sum(text []byte) [sha256.Size]byte {
+	s := h.pool.Get().(*keyedState)
+	s.Reset()
+	s.Write(text) // never fails (hash.Hash)
+	s.Sum(s.sum[:0])
+	sum := s.sum
+	h.pool.Put(s)
+	return sum
 }

@@ -21,6 +21,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,7 @@ const (
 type Lane struct {
 	journal *Journal
 	file    *os.File
-	line    bytes.Buffer
+	lines   []byte // not written yet: outcomes, which wait for the next beginning
 }
 
 // Open makes the journal of a worker with a number of lanes in a folder.
@@ -119,21 +120,45 @@ func (j *Journal) Close() {
 	}
 }
 
-// Begin notes a delivery before its MAIL FROM. It must not begin when that is
-// false: the disk keeps a journal that cannot be continued.
+// Begin notes a delivery, before its message may go. It must not go when that
+// is false: the disk keeps a journal that cannot be continued.
 func (l *Lane) Begin(chunk posthaste.Chunk, number, recipientID int64) bool {
-	l.write(entry{Chunk: &chunk, Number: number, Recipient: recipientID})
-	return l.file == nil || l.journal.state.Load() != stuck
+	if l.file == nil {
+		return true
+	}
+	l.lines = append(l.lines, `{"chunk":{"campaign":`...)
+	l.lines = strconv.AppendInt(l.lines, chunk.CampaignID, 10)
+	l.field(`,"first":`, chunk.First)
+	l.field(`,"last":`, chunk.Last)
+	l.field(`},"n":`, number)
+	l.field(`,"r":`, recipientID)
+	l.lines = append(l.lines, "}\n"...)
+	l.Flush()
+	return l.journal.state.Load() != stuck
 }
 
-// Answered notes the outcome of the delivery that began last. An outcome that
-// is Queued says that it was not handed over after all.
+func (l *Lane) field(name string, value int64) {
+	l.lines = strconv.AppendInt(append(l.lines, name...), value, 10)
+}
+
+// Answered notes the outcome of the delivery that began last; it is written
+// with the next beginning, or by Flush. An outcome that is Queued says that it
+// was not handed over after all.
 func (l *Lane) Answered(o posthaste.Outcome) {
-	l.write(entry{Number: o.Number, Recipient: o.RecipientID, State: o.State, RetryAt: micros(o.RetryAt), At: micros(o.At), Reply: &o.Reply})
+	if l.file == nil {
+		return
+	}
+	line, err := json.Marshal(entry{Number: o.Number, Recipient: o.RecipientID, State: o.State, RetryAt: micros(o.RetryAt), At: micros(o.At), Reply: &o.Reply})
+	if err != nil {
+		l.abandon(err)
+		return
+	}
+	l.lines = append(append(l.lines, line...), '\n')
 }
 
 // Clear forgets what is noted, since it is recorded.
 func (l *Lane) Clear() {
+	l.lines = l.lines[:0]
 	if l.file == nil || l.journal.state.Load() != keeping {
 		return
 	}
@@ -142,18 +167,17 @@ func (l *Lane) Clear() {
 	}
 }
 
-func (l *Lane) write(e entry) {
-	if l.file == nil || l.journal.state.Load() != keeping {
+// Flush writes what waits.
+func (l *Lane) Flush() {
+	if l.file == nil || len(l.lines) == 0 {
 		return
 	}
-	l.line.Reset()
-	err := json.NewEncoder(&l.line).Encode(e)
-	if err == nil {
-		_, err = l.file.Write(l.line.Bytes())
+	if l.journal.state.Load() == keeping {
+		if _, err := l.file.Write(l.lines); err != nil {
+			l.abandon(err)
+		}
 	}
-	if err != nil {
-		l.abandon(err)
-	}
+	l.lines = l.lines[:0]
 }
 
 // abandon removes the whole journal: one with a gap would call a mail unsent that was sent.

@@ -56,9 +56,11 @@ func TestWhatHadBegunIsFound(t *testing.T) {
 	deferred := outcome(150, posthaste.Deferred)
 	deferred.RetryAt = deferred.At.Add(time.Hour)
 	second.Answered(deferred)
+	second.Flush()
 
 	first.Begin(chunk, 104, 1040) // not handed over after all
 	first.Answered(outcome(104, posthaste.Queued))
+	first.Flush()
 
 	if found, err := journal.Find(dir); err != nil || len(found) != 0 {
 		t.Fatalf("found %v (%v) of a living worker", found, err)
@@ -102,6 +104,7 @@ func TestALineBeingWrittenWhenItDied(t *testing.T) {
 			j.Lane(0).Begin(chunk, 102, 1020)
 			if name == "outcome" {
 				j.Lane(0).Answered(outcome(102, posthaste.Accepted))
+				j.Lane(0).Flush()
 			}
 			path := onlyFile(t, dir)
 			text, err := os.ReadFile(path)
@@ -114,6 +117,34 @@ func TestALineBeingWrittenWhenItDied(t *testing.T) {
 				t.Errorf("found %+v", found)
 			}
 		})
+	}
+}
+
+// TestAnOutcomeThatWaitedIsNotKnown, unless the next delivery began.
+func TestAnOutcomeThatWaitedIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for _, next := range []bool{false, true} {
+		dir := t.TempDir()
+		j := open(t, dir, "w", 1)
+		j.Lane(0).Begin(chunk, 102, 1020)
+		j.Lane(0).Answered(outcome(102, posthaste.Accepted))
+		if next {
+			j.Lane(0).Begin(chunk, 103, 1030)
+		}
+		j.Die()
+		found, err := journal.Find(dir)
+		must(t, err)
+		var states []posthaste.DeliveryState
+		for _, o := range found[0].Outcomes[chunk] {
+			states = append(states, o.State)
+		}
+		want := []posthaste.DeliveryState{posthaste.Uncertain}
+		if next {
+			want = []posthaste.DeliveryState{posthaste.Accepted, posthaste.Uncertain}
+		}
+		if diff := cmp.Diff(want, states); diff != "" {
+			t.Error(diff)
+		}
 	}
 }
 

@@ -124,15 +124,42 @@ func listIDFault(id string) string {
 }
 
 func dotAtom(text string) bool {
-	for label := range strings.SplitSeq(text, ".") {
-		if label == "" || strings.Trim(label, atext) != "" {
+	previous := byte('.')
+	for i := range len(text) {
+		if c := text[i]; c != '.' && !atext[c] || c == '.' && previous == '.' {
+			return false
+		}
+		previous = text[i]
+	}
+	return previous != '.'
+}
+
+// atext is RFC 5322 section 3.2.3.
+var atext = table("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~")
+
+// unreserved is RFC 3986 section 2.3.
+var unreserved = table("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+func table(characters string) (t [256]bool) {
+	for i := range len(characters) {
+		t[characters[i]] = true
+	}
+	return t
+}
+
+// extends reports whether a URL is one that is known to be good, of which the
+// rest behind the last slash is another, of unreserved characters.
+func extends(good, text string) bool {
+	if len(text) <= len(good) || len(text) > maxURL || text[:len(good)] != good {
+		return false
+	}
+	for i := len(good); i < len(text); i++ {
+		if !unreserved[text[i]] {
 			return false
 		}
 	}
 	return true
 }
-
-const atext = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~"
 
 // feedbackFault: up to three ids and the sender's, of 5 to 15 characters, as
 // Google's feedback loop reads them.

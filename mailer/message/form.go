@@ -21,6 +21,7 @@ type Form struct {
 	kind                      []byte // Content-Type, and the end of the header
 	text, html                part
 	close                     []byte // the last boundary
+	link                      string // the sample's Unsubscribe up to its last slash
 }
 
 // part is one body of a Form.
@@ -45,7 +46,7 @@ func NewForm(sample Mailing, text, html []string) (*Form, error) {
 		return nil, err
 	}
 	head, _, _ := strings.Cut(string(built), "\r\n\r\n")
-	f := &Form{}
+	f := &Form{link: sample.Unsubscribe[:strings.LastIndexByte(sample.Unsubscribe, '/')+1]}
 	run := &f.start
 	for rest := head + "\r\n"; rest != ""; {
 		n := fieldLength(rest)
@@ -111,11 +112,14 @@ func (m Mailing) personal() Personal {
 }
 
 // faults are as Build finds them.
-func (p Personal) faults() []posthaste.Field {
+func (f *Form) faults(p Personal) []posthaste.Field {
+	link := ""
+	if !extends(f.link, p.Unsubscribe) {
+		link = urlFault(p.Unsubscribe)
+	}
 	var fields []posthaste.Field
 	for _, check := range [...]struct{ name, reason string }{
-		{"to", mailboxFault(p.To)}, {"subject", subjectFault(p.Subject)},
-		{"message_id", messageIDFault(p.MessageID)}, {"unsubscribe", urlFault(p.Unsubscribe)},
+		{"to", mailboxFault(p.To)}, {"subject", subjectFault(p.Subject)}, {"message_id", messageIDFault(p.MessageID)}, {"unsubscribe", link},
 	} {
 		if check.reason != "" {
 			fields = append(fields, posthaste.Field{Name: check.name, Reason: check.reason})
@@ -125,7 +129,7 @@ func (p Personal) faults() []posthaste.Field {
 }
 
 func (f *Form) appendHeader(dst []byte, p Personal) ([]byte, error) {
-	if err := posthaste.RefuseAll(p.faults()); err != nil {
+	if err := posthaste.RefuseAll(f.faults(p)); err != nil {
 		return dst, err
 	}
 	dst = append(dst, f.start...)

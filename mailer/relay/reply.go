@@ -19,9 +19,6 @@ var (
 	// enhanced finds RFC 3463 codes. The byte before and after it must be no
 	// digit, dot or letter, which leaves out IP addresses and most versions.
 	enhanced = regexp.MustCompile(`(?:^|[^0-9A-Za-z.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:$|[^0-9A-Za-z.]|\.(?:$|[^0-9]))`)
-	// leading is an enhanced code at the start of a line, which RFC 2034
-	// repeats on every line.
-	leading = regexp.MustCompile(`^\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)`)
 	// address is anything shaped like one, also in the forms to which servers
 	// rewrite: aliases, SRS, percent routing.
 	address = regexp.MustCompile(`[^\s<>()\[\]"',;:]+@[^\s<>()\[\]"',;:]*[^\s<>()\[\]"',;:.]`)
@@ -41,16 +38,15 @@ func ReadReply(stage posthaste.Stage, code int, text string, addresses ...string
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' })
 	for i, line := range lines {
-		found := leading.FindStringSubmatchIndex(line)
-		if found == nil {
+		status, rest := leading(line)
+		if status == "" {
 			continue
 		}
-		status := line[found[2]:found[3]]
 		if reply.Enhanced == "" {
 			reply.Enhanced = status
 		}
 		if status == reply.Enhanced {
-			lines[i] = line[found[1]:]
+			lines[i] = rest
 		}
 	}
 	text = oneLine(strings.Join(lines, " "))
@@ -59,6 +55,27 @@ func ReadReply(stage posthaste.Stage, code int, text string, addresses ...string
 	}
 	reply.Text = cut(Mask(text, addresses...), textLimit)
 	return reply
+}
+
+// leading takes an enhanced code off the start of a line, where RFC 2034
+// repeats it on every line. Without one the status is empty.
+func leading(line string) (status, rest string) {
+	line = strings.TrimLeft(line, " \t\f\v\r\n")
+	end := strings.IndexAny(line, " \t\f\v\r\n")
+	if end < 0 {
+		end = len(line)
+	}
+	class, more, _ := strings.Cut(line[:end], ".")
+	subject, detail, _ := strings.Cut(more, ".")
+	if class != "2" && class != "4" && class != "5" || !digits(subject) || !digits(detail) {
+		return "", line
+	}
+	return line[:end], strings.TrimLeft(line[end:], " \t\f\v\r\n")
+}
+
+// digits reports one to three of them.
+func digits(text string) bool {
+	return len(text) >= 1 && len(text) <= 3 && strings.Trim(text, "0123456789") == ""
 }
 
 // findEnhanced looks for a code that does not begin a line.
@@ -119,6 +136,9 @@ func asciiLower(s string) string {
 
 // oneLine makes each run of white space and control characters one space.
 func oneLine(text string) string {
+	if plain(text) {
+		return text
+	}
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' {
 			return ' '
@@ -126,6 +146,19 @@ func oneLine(text string) string {
 		return r
 	}, text)
 	return strings.Join(strings.Fields(text), " ")
+}
+
+// plain reports printable ASCII in words with one space between them.
+func plain(text string) bool {
+	space := true // one may not come next
+	for i := range len(text) {
+		c := text[i]
+		if c < ' ' || c > '~' || c == ' ' && space {
+			return false
+		}
+		space = c == ' '
+	}
+	return !space
 }
 
 // cut shortens text to at most limit bytes, between runes.

@@ -1,0 +1,2 @@
+-- SQLite updates rows where they are.
+SELECT 1;
