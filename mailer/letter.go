@@ -133,12 +133,12 @@ func (c *copyist) HTML() language.Sink {
 // values are what one recipient's copy is made of. Consent decides here for the
 // first time: without it there is no pixel, and links are direct.
 func (m *Mailing) values(mail posthaste.Mail, claims token.Claims) templates.Values {
-	sender, keys := &m.composer.sender, m.composer.keys
+	sender := &m.composer.sender
 	values := templates.Values{
 		Recipient: mail.Recipient, Topic: m.topic.Name, Campaign: m.campaign.Name,
 		SenderName: sender.Name, PostalAddress: sender.PostalAddress,
-		Unsubscribe: sender.PublicURL + "/u/" + keys.Seal(token.Unsubscribe, claims),
-		Preferences: sender.PublicURL + "/p/" + keys.Seal(token.Preferences, token.Claims{RecipientID: mail.Recipient.ID}),
+		Unsubscribe: m.link("/u/", token.Unsubscribe, claims),
+		Preferences: m.link("/p/", token.Preferences, token.Claims{RecipientID: mail.Recipient.ID}),
 	}
 	// Previews and test mails, which have no number, have no beacons: there is
 	// nothing yet that they could stand for.
@@ -146,16 +146,22 @@ func (m *Mailing) values(mail posthaste.Mail, claims token.Claims) templates.Val
 		return values
 	}
 	if mail.Opens && m.campaign.Tracking.Opens == posthaste.TrackIndividual {
-		values.Pixel = sender.PublicURL + "/o/" + keys.Seal(token.OpenBeacon, claims)
+		values.Pixel = m.link("/o/", token.OpenBeacon, claims)
 	}
 	if mail.Clicks && m.campaign.Tracking.Clicks == posthaste.TrackIndividual {
 		values.Link = func(n int) string {
-			link := claims
-			link.Link = n + 1
-			return sender.PublicURL + "/c/" + keys.Seal(token.ClickLink, link)
+			claims.Link = n + 1
+			return m.link("/c/", token.ClickLink, claims)
 		}
 	}
 	return values
+}
+
+// link is a public URL that ends in a token.
+func (m *Mailing) link(path string, p token.Purpose, c token.Claims) string {
+	var room [256]byte
+	url := append(append(room[:0], m.composer.sender.PublicURL...), path...)
+	return string(m.composer.keys.AppendSeal(url, p, c))
 }
 
 // messageID is a delivery's own, or a new one for a preview or a test: receivers

@@ -309,7 +309,7 @@ func maxTime(a, b time.Time) time.Time {
 // there is no sink to ask.
 func (b *bench) progress(ctx context.Context, id int64, last time.Time) (sent int64, ended bool, err error) {
 	if b.sink != nil {
-		report, err := b.sink.ask()
+		report, err := b.sink.ask("")
 		if report.Messages > 0 {
 			b.figures.MessageBytes = report.Bytes / report.Messages
 		}
@@ -382,7 +382,7 @@ func (s *leavers) report() error {
 	var answers, lasts []time.Duration
 	named := map[string]int64{}
 	if s.sink != nil {
-		report, err := s.sink.ask()
+		report, err := s.sink.ask(withNames)
 		if err != nil {
 			return err
 		}

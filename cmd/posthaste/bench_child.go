@@ -51,10 +51,10 @@ func (c *child) line() (string, error) {
 	return strings.TrimSpace(line), err
 }
 
-// ask has a sink report.
-func (c *child) ask() (sinkReport, error) {
+// ask has a sink report, with the addresses that it watches if what is withNames.
+func (c *child) ask(what string) (sinkReport, error) {
 	var r sinkReport
-	if _, err := io.WriteString(c.in, "\n"); err != nil {
+	if _, err := io.WriteString(c.in, what+"\n"); err != nil {
 		return r, fmt.Errorf("the sink is gone: %w", err)
 	}
 	line, err := c.out.ReadBytes('\n')

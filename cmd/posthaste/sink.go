@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"posthaste/internal/sink"
 )
@@ -22,6 +23,9 @@ type sinkReport struct {
 	Named    map[string]int64 `json:"named,omitempty"` // watched addresses, when last in RCPT, Unix microseconds
 }
 
+// withNames is the line on standard input that asks for watched addresses too.
+const withNames = "named"
+
 // Run takes mail until the context ends. For each line on standard input, and
 // at the end, it prints a report.
 func (s sinkCommand) Run(e *environment) error {
@@ -33,15 +37,16 @@ func (s sinkCommand) Run(e *environment) error {
 		server.Watch(s.Watch)
 	}
 	fmt.Fprintf(e.out, "%s takes every message and keeps none\n", server.URL())
-	asked := make(chan struct{}) // each is answered before the next is read
+	asked := make(chan bool) // with names or without; each is answered before the next is read
 	go func() {
 		lines := bufio.NewReader(os.Stdin)
 		for {
-			if _, err := lines.ReadString('\n'); err != nil {
+			line, err := lines.ReadString('\n')
+			if err != nil {
 				return // nobody asks any more; the signal ends it
 			}
 			select {
-			case asked <- struct{}{}:
+			case asked <- strings.TrimSpace(line) == withNames:
 			case <-e.ctx.Done():
 				return
 			}
@@ -49,23 +54,25 @@ func (s sinkCommand) Run(e *environment) error {
 	}()
 	for {
 		select {
-		case <-asked:
-			if err := report(e.out, server); err != nil {
+		case names := <-asked:
+			if err := report(e.out, server, names); err != nil {
 				return err
 			}
 		case <-e.ctx.Done():
 			if err := server.Close(); err != nil {
 				return err
 			}
-			return report(e.out, server)
+			return report(e.out, server, true)
 		}
 	}
 }
 
-func report(out io.Writer, s *sink.Sink) error {
+func report(out io.Writer, s *sink.Sink, names bool) error {
 	r := sinkReport{Messages: s.Count(), Bytes: s.Bytes(), Named: map[string]int64{}}
-	for address, at := range s.Named() {
-		r.Named[address] = at.UnixMicro()
+	if names {
+		for address, at := range s.Named() {
+			r.Named[address] = at.UnixMicro()
+		}
 	}
 	return json.NewEncoder(out).Encode(r)
 }

@@ -17,10 +17,14 @@ import (
 // campaign is not sending: the queue message is then of no further use, since
 // the scheduler queues again what is still to be done.
 func (s *Store) TakeChunk(ctx context.Context, c posthaste.Chunk, worker string) (bool, error) {
-	n, err := exec(ctx, s.db, `UPDATE chunks SET owner = ? WHERE campaign_id = ? AND first = ? AND owner = '' AND done = 0
-		AND EXISTS (SELECT 1 FROM campaigns WHERE id = ? AND state = ?)`,
-		worker, c.CampaignID, c.First, c.CampaignID, posthaste.Sending)
-	return n > 0, translate("take chunk", err)
+	var taken int64
+	err := s.inTx(ctx, "take chunk", func(ctx context.Context, tx bun.Tx) (err error) {
+		taken, err = exec(ctx, tx, `UPDATE chunks SET owner = ? WHERE campaign_id = ? AND first = ? AND owner = '' AND done = 0
+			AND EXISTS (SELECT 1 FROM campaigns WHERE id = ? AND state = ?)`,
+			worker, c.CampaignID, c.First, c.CampaignID, posthaste.Sending)
+		return err
+	})
+	return taken > 0, err
 }
 
 // claimWindow moves the window on; Release sets it back to the start. On PostgreSQL the share lock on the campaign
@@ -42,12 +46,15 @@ const claimWindow = `UPDATE chunks SET window_first = w.low, window_last = w.hig
 // Whatever of the window has no outcome when the worker is lost becomes
 // uncertain, so size bounds how many can.
 func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome, size int) ([]posthaste.Mail, error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
 	var first, last int64
 	err := s.inTx(ctx, "claim window", func(ctx context.Context, tx bun.Tx) error {
 		if err := s.recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
 			return err
 		}
-		err := tx.Tx.QueryRowContext(ctx, s.prepared(claimWindow), s.args(c.CampaignID, c.First, c.Last, size, worker)...).Scan(&first, &last)
+		err := tx.StmtContext(ctx, s.hot.claim).QueryRowContext(ctx, c.CampaignID, c.First, c.Last, size, worker).Scan(&first, &last)
 		if errors.Is(err, sql.ErrNoRows) { // what is recorded stays recorded
 			return nil
 		}
@@ -59,48 +66,46 @@ func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, out
 	return s.readWindow(ctx, c.CampaignID, first, last)
 }
 
-// The statements that read a window, each by the primary keys and by suppressions
-// (address_hash, topic_id). PostgreSQL keeps the plan of the first; LATERAL with a LIMIT
-// or an aggregate is what it cannot turn into a join that reads a table whole.
+// A window is read by the primary keys and by suppressions (address_hash,
+// topic_id). PostgreSQL keeps the plan, so it must be good for any window: what
+// has a LIMIT or an aggregate cannot be turned into a join that reads a table
+// whole. The consents are a sum: 1 for the topic, 2 for opens, 4 for clicks.
+const readWindowColumns = `SELECT d.number, d.attempts, d.recipient_id, coalesce(r.email, ''), coalesce(r.name, ''), coalesce(r.locale, ''),
+		coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL,
+		coalesce((SELECT sum(CASE WHEN purpose = 'opens' THEN 2 WHEN purpose = 'clicks' THEN 4 WHEN topic_id = k.topic_id THEN 1 ELSE 0 END)
+			FROM consent_states WHERE recipient_id = d.recipient_id AND decision = 'given'), 0),
+		coalesce((SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id) LIMIT 1), 0)
+	FROM campaigns k JOIN deliveries d ON d.campaign_id = k.id `
+
 const (
-	readWindowPostgres = `SELECT d.number, d.attempts, d.recipient_id, coalesce(r.email, ''), coalesce(r.name, ''), coalesce(r.locale, ''),
-			coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL AND coalesce(c.topic, false) AND x.found IS NULL,
-			coalesce(c.opens, false), coalesce(c.clicks, false)
-		FROM campaigns k JOIN deliveries d ON d.campaign_id = k.id
-		LEFT JOIN LATERAL (SELECT id, email, name, locale, time_zone, attributes, address_hash FROM recipients
-			WHERE id = d.recipient_id LIMIT 1) r ON true
-		LEFT JOIN LATERAL (SELECT bool_or(purpose = 'topic' AND topic_id = k.topic_id) AS topic, bool_or(purpose = 'opens') AS opens,
-			bool_or(purpose = 'clicks') AS clicks FROM consent_states WHERE recipient_id = d.recipient_id AND decision = 'given') c ON true
-		LEFT JOIN LATERAL (SELECT 1 AS found FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id) LIMIT 1) x ON true
-		WHERE k.id = ?1 AND d.campaign_id = ?1 AND d.number BETWEEN ?2 AND ?3 AND d.state = 'queued' ORDER BY d.number`
-	readWindowSQLite = `SELECT d.number, d.attempts, d.recipient_id, coalesce(r.email, ''), coalesce(r.name, ''), coalesce(r.locale, ''),
-			coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL
-			AND EXISTS (SELECT 1 FROM consent_states WHERE recipient_id = d.recipient_id AND purpose = 'topic' AND topic_id = k.topic_id AND decision = 'given')
-			AND NOT EXISTS (SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id)),
-			EXISTS (SELECT 1 FROM consent_states WHERE recipient_id = d.recipient_id AND purpose = 'opens' AND topic_id = 0 AND decision = 'given'),
-			EXISTS (SELECT 1 FROM consent_states WHERE recipient_id = d.recipient_id AND purpose = 'clicks' AND topic_id = 0 AND decision = 'given')
-		FROM campaigns k JOIN deliveries d ON d.campaign_id = k.id LEFT JOIN recipients r ON r.id = d.recipient_id
-		WHERE k.id = ?1 AND d.campaign_id = ?1 AND d.number BETWEEN ?2 AND ?3 AND d.state = 'queued' ORDER BY d.number`
+	readWindowPostgres = readWindowColumns + `LEFT JOIN LATERAL (SELECT id, email, name, locale, time_zone, attributes, address_hash FROM recipients
+			WHERE id = d.recipient_id LIMIT 1) r ON true ` + inWindow
+	readWindowSQLite = readWindowColumns + `LEFT JOIN recipients r ON r.id = d.recipient_id ` + inWindow
+	inWindow         = `WHERE k.id = ?1 AND d.campaign_id = ?1 AND d.number BETWEEN ?2 AND ?3 AND d.state = 'queued' ORDER BY d.number`
 )
 
 // readWindow reads deliveries, recipients, consents and suppressions in one
 // statement, so that they are of one moment.
 func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) ([]posthaste.Mail, error) {
-	rows, err := s.db.DB.QueryContext(ctx, s.prepared(s.pick(readWindowPostgres, readWindowSQLite)), s.args(campaignID, first, last)...)
+	rows, err := s.hot.read.QueryContext(ctx, campaignID, first, last)
 	if err != nil {
 		return nil, translate("read window", err)
 	}
 	defer rows.Close()
 	mails := make([]posthaste.Mail, 0, last-first+1)
-	var attributes []byte
+	var attributes sql.RawBytes
 	for rows.Next() {
 		var m posthaste.Mail
-		if err := rows.Scan(&m.Number, &m.Attempts, &m.Recipient.ID, &m.Recipient.Email, &m.Recipient.Name, &m.Recipient.Locale,
-			&m.Recipient.TimeZone, &attributes, &m.Allowed, &m.Opens, &m.Clicks); err != nil {
+		var known bool
+		var consents, suppressed int64
+		r := &m.Recipient
+		if err := rows.Scan(&m.Number, &m.Attempts, &r.ID, &r.Email, &r.Name, &r.Locale, &r.TimeZone, &attributes, &known, &consents, &suppressed); err != nil {
 			return nil, translate("read window", err)
 		}
+		m.Allowed = known && consents&1 != 0 && suppressed == 0
+		m.Opens, m.Clicks = consents&2 != 0, consents&4 != 0
 		if len(attributes) > 2 {
-			if err := json.Unmarshal(attributes, &m.Recipient.Attributes); err != nil {
+			if err := json.Unmarshal(attributes, &r.Attributes); err != nil {
 				return nil, translate("read attributes", err)
 			}
 		}

@@ -40,7 +40,7 @@ func kindOf(err error) (posthaste.Kind, string) {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return kindOfPostgres(pg.Code)
 	}
-	if lite, ok := errors.AsType[*sqlite3.Error](err); ok {
+	if lite, ok := errors.AsType[sqlite3.ExtendedErrorCode](err); ok {
 		return kindOfSQLite(lite)
 	}
 	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
@@ -66,14 +66,14 @@ func kindOfPostgres(code string) (posthaste.Kind, string) {
 	return "", ""
 }
 
-func kindOfSQLite(err *sqlite3.Error) (posthaste.Kind, string) {
-	switch err.ExtendedCode() {
+func kindOfSQLite(code sqlite3.ExtendedErrorCode) (posthaste.Kind, string) {
+	switch code {
 	case sqlite3.CONSTRAINT_UNIQUE, sqlite3.CONSTRAINT_PRIMARYKEY:
 		return posthaste.Conflict, "it exists already"
 	case sqlite3.CONSTRAINT_FOREIGNKEY:
 		return posthaste.Conflict, "it refers to something that does not exist"
 	}
-	switch err.Code() {
+	switch code.Code() {
 	case sqlite3.BUSY, sqlite3.FULL, sqlite3.IOERR:
 		return posthaste.Unavailable, "the database cannot answer now"
 	}

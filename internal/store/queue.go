@@ -105,6 +105,9 @@ func (s *Store) ReleaseLost(ctx context.Context, silence time.Duration) (uncerta
 // done: the outcomes, by chunk, are recorded as by Record, and all else that its
 // open windows covered is queued again.
 func (s *Store) Settle(ctx context.Context, worker string, outcomes map[posthaste.Chunk][]posthaste.Outcome) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	return s.inTx(ctx, "settle worker", func(ctx context.Context, tx bun.Tx) error {
 		var owned []struct{ CampaignID, First, Last int64 }
 		if err := tx.NewRaw("SELECT campaign_id, first, last FROM chunks WHERE done = 0 AND owner = ?"+s.pick(" FOR UPDATE", ""),

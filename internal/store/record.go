@@ -16,6 +16,9 @@ import (
 // person decided meanwhile stays as decided. Recording the same again changes
 // nothing.
 func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	return s.inTx(ctx, "record outcomes", func(ctx context.Context, tx bun.Tx) error {
 		return s.recordOutcomes(ctx, tx, c, worker, outcomes)
 	})
@@ -72,11 +75,7 @@ func tried(o posthaste.Outcome) int64 {
 }
 
 func (s *Store) writeRows(ctx context.Context, tx bun.Tx, chunk []any, outcomes []posthaste.Outcome) error {
-	write, err := tx.Tx.PrepareContext(ctx, s.prepared(recordSQLite))
-	if err != nil {
-		return err
-	}
-	defer write.Close()
+	write := tx.StmtContext(ctx, s.hot.record)
 	for _, o := range outcomes {
 		if _, err := write.ExecContext(ctx, append(chunk[:len(chunk):len(chunk)], o.Number, string(o.State), tried(o), micros(o.RetryAt),
 			string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At))...); err != nil {
@@ -95,8 +94,7 @@ func (s *Store) writeColumns(ctx context.Context, tx bun.Tx, chunk []any, outcom
 		states, stages = append(states, string(o.State)), append(stages, string(o.Reply.Stage))
 		enhanced, replies = append(enhanced, o.Reply.Enhanced), append(replies, o.Reply.Text)
 	}
-	_, err := tx.Tx.ExecContext(ctx, s.prepared(recordPostgres),
-		s.args(append(chunk, numbers, states, tries, retries, stages, codes, enhanced, replies, instants)...)...)
+	_, err := tx.StmtContext(ctx, s.hot.record).ExecContext(ctx, append(chunk, numbers, states, tries, retries, stages, codes, enhanced, replies, instants)...)
 	return err
 }
 
@@ -106,6 +104,9 @@ func (s *Store) writeColumns(ctx context.Context, tx bun.Tx, chunk []any, outcom
 // done, waits for its next retry, or is to be queued at once. The worker must
 // have handed over nothing whose outcome it did not record.
 func (s *Store) Release(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	return s.inTx(ctx, "release chunk", func(ctx context.Context, tx bun.Tx) error {
 		if err := s.recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
 			return err

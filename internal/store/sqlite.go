@@ -36,7 +36,7 @@ func openSQLite(path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open sqlite: %w", err)
 	}
-	return &Store{db: pool(db, sqliteConnections, sqlitedialect.New())}, nil
+	return &Store{db: pool(db, sqliteConnections, sqlitedialect.New()), writer: make(chan struct{}, 1)}, nil
 }
 
 // escape makes a path fit for an SQLite URI.

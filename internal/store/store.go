@@ -10,6 +10,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -26,8 +27,10 @@ type Hasher func(canonical string) []byte
 
 // Store is one database.
 type Store struct {
-	db   *bun.DB
-	hash Hasher
+	db     *bun.DB
+	hash   Hasher
+	hot    statements
+	writer chan struct{} // full while somebody writes; nil on PostgreSQL
 }
 
 // Open connects to sqlite:PATH or postgres://…; any other form is Invalid. It
@@ -63,7 +66,7 @@ func (s *Store) Ping(ctx context.Context) error {
 }
 
 // Close closes all connections.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error { return errors.Join(s.hot.close(), s.db.Close()) }
 
 // Single reports whether this process is the only one that can send from this
 // database, so that every worker of an earlier process must be gone.
@@ -76,8 +79,19 @@ func pool(db *sql.DB, connections int, d schema.Dialect) *bun.DB {
 	return bun.NewDB(db, d)
 }
 
-// inTx runs do in one transaction and translates its error; what says what was being done.
+// inTx runs do in one transaction and translates its error; what says what was
+// being done. SQLite has one writer: those of this process queue here, which is
+// fair and costs nothing, rather than ask for its lock again and again, each
+// with a connection in hand.
 func (s *Store) inTx(ctx context.Context, what string, do func(ctx context.Context, tx bun.Tx) error) error {
+	if s.writer != nil {
+		select {
+		case s.writer <- struct{}{}:
+			defer func() { <-s.writer }()
+		case <-ctx.Done():
+			return translate(what, ctx.Err())
+		}
+	}
 	return translate(what, s.db.RunInTx(ctx, nil, do))
 }
 

@@ -17,6 +17,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -197,23 +198,33 @@ type keyedHash struct{ pool sync.Pool }
 
 func newKeyedHash(key []byte) *keyedHash {
 	return &keyedHash{sync.Pool{New: func() any {
-		return &keyedState{Hash: hmac.New(sha256.New, key)}
+		return &keyedState{hmac: hmac.New(sha256.New, key)}
 	}}}
 }
 
-// keyedState is one goroutine's at a time.
+// keyedState is one goroutine's at a time. It has room for what is hashed and
+// for what is made of it, which would be allocated each time otherwise.
 type keyedState struct {
-	hash.Hash
-	sum [sha256.Size]byte
+	hmac hash.Hash
+	sum  [sha256.Size]byte
+	text [5 * binary.MaxVarintLen64]byte
+	out  [tokenRoom]byte
 }
+
+// hash gives the keyed hash of text until it is next called.
+func (s *keyedState) hash(text []byte) []byte {
+	s.hmac.Reset()
+	s.hmac.Write(text) // never fails (hash.Hash)
+	return s.hmac.Sum(s.sum[:0])
+}
+
+func (h *keyedHash) get() *keyedState  { return h.pool.Get().(*keyedState) }
+func (h *keyedHash) put(s *keyedState) { h.pool.Put(s) }
 
 // sum is safe for concurrent use.
 func (h *keyedHash) sum(text []byte) [sha256.Size]byte {
-	s := h.pool.Get().(*keyedState)
-	s.Reset()
-	s.Write(text) // never fails (hash.Hash)
-	s.Sum(s.sum[:0])
-	sum := s.sum
-	h.pool.Put(s)
+	s := h.get()
+	sum := [sha256.Size]byte(s.hash(text))
+	h.put(s)
 	return sum
 }

@@ -34,19 +34,27 @@ func invalid() error {
 // AES-256-GCM with a synthetic nonce (the keyed hash of the plaintext, so two
 // different plaintexts never share one); the key id is authenticated with it.
 func (k *Keys) Seal(p Purpose, c Claims) string {
+	var letters [tokenRoom]byte
+	return string(k.AppendSeal(letters[:0], p, c))
+}
+
+// tokenRoom is more than a token ever has.
+const tokenRoom = 128
+
+// AppendSeal appends to dst what Seal gives.
+func (k *Keys) AppendSeal(dst []byte, p Purpose, c Claims) []byte {
 	s := k.sealers[sealerID{k.current, p}]
-	var plain [5 * binary.MaxVarintLen64]byte
-	text := plain[:0]
+	w := s.nonce.get()
+	text := w.text[:0]
 	for _, n := range [...]int64{c.RecipientID, c.TopicID, c.CampaignID, c.Number, int64(c.Link)} {
 		text = binary.AppendUvarint(text, uint64(n))
 	}
-	nonce := s.nonce.sum(text)
-	out := make([]byte, 1, 96)
-	out[0] = k.current
-	out = append(out, nonce[:s.aead.NonceSize()]...)
+	out := append(w.out[:0], k.current)
+	out = append(out, w.hash(text)[:s.aead.NonceSize()]...)
 	out = s.aead.Seal(out, out[1:], text, out[:1])
-	var letters [128]byte
-	return string(encoding.AppendEncode(letters[:0], out))
+	dst = encoding.AppendEncode(dst, out)
+	s.nonce.put(w)
+	return dst
 }
 
 // Open verifies a token and gives its claims. Whatever is wrong with it, the
