@@ -24,6 +24,7 @@ const (
 // lane is one connection's worth of a worker. It has one chunk at a time.
 type lane struct {
 	worker     *Worker
+	number     int
 	connection relay.Connection
 	used       time.Time
 	outcomes   []posthaste.Outcome // not recorded yet
@@ -73,6 +74,7 @@ func (l *lane) work(ctx context.Context, job Job) {
 		return
 	}
 	l.workOn(ctx, chunk)
+	l.worker.metrics.Released(l.number)
 	l.worker.inHand.Delete(chunk)
 	if err := job.Done(context.WithoutCancel(ctx)); err != nil {
 		slog.Warn("queue message not removed", "campaign", chunk.CampaignID, "first", chunk.First, "error", err)
@@ -107,7 +109,7 @@ func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) {
 // connect makes sure that there is a connection, and waits for one as long as ctx lasts.
 func (l *lane) connect(ctx context.Context) bool {
 	for wait := dialFirst; l.connection == nil; wait = min(2*wait, dialMost) {
-		connection, err := l.worker.hop.Dial(ctx)
+		connection, err := l.dial(ctx)
 		if err == nil {
 			l.connection = connection
 			break
@@ -125,10 +127,19 @@ func (l *lane) connect(ctx context.Context) bool {
 	return true
 }
 
+func (l *lane) dial(ctx context.Context) (relay.Connection, error) {
+	connection, err := l.worker.hop.Dial(ctx)
+	if ctx.Err() == nil {
+		l.worker.metrics.Dialled(err)
+	}
+	return connection, err
+}
+
 func (l *lane) hangUp() {
 	if l.connection != nil {
 		_ = l.connection.Close() // whatever it says, the messages are decided
 		l.connection = nil
+		l.worker.metrics.HungUp()
 	}
 }
 
@@ -148,6 +159,7 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 			return err
 		}
 		l.isRecorded()
+		l.worker.metrics.Claimed(l.number, l.claimed)
 		if len(mails) == 0 || !l.sendWindow(ctx, mailing, mails) {
 			return nil
 		}
@@ -173,7 +185,7 @@ func (l *lane) sendWindow(ctx context.Context, mailing *Mailing, mails []posthas
 		l.connection.Send(context.WithoutCancel(ctx), h)
 		l.used = time.Now()
 		if h.lost {
-			l.connection = nil
+			l.hangUp()
 		}
 	}
 	switch took := time.Since(begun); {
@@ -188,7 +200,7 @@ func (l *lane) sendWindow(ctx context.Context, mailing *Mailing, mails []posthas
 // redial opens the connection again in the middle of a window, with one try:
 // nothing claimed should wait for long.
 func (l *lane) redial(ctx context.Context) bool {
-	connection, err := l.worker.hop.Dial(ctx)
+	connection, err := l.dial(ctx)
 	if err != nil {
 		if refused, ok := errors.AsType[*relay.ConnectError](err); ok && ctx.Err() == nil {
 			slog.Warn("next hop does not take connections", "worker", l.worker.id, "error", refused)
@@ -214,6 +226,7 @@ func (l *lane) record(ctx context.Context) {
 
 // isRecorded notes that the ledger has all outcomes.
 func (l *lane) isRecorded() {
+	l.worker.metrics.Recorded(l.outcomes)
 	l.outcomes, l.recorded = l.outcomes[:0], time.Now()
 	l.journal.Clear()
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"posthaste"
+	"posthaste/internal/metrics"
 )
 
 const (
@@ -25,15 +26,21 @@ const (
 type Scheduler struct {
 	schedule  Schedule
 	publisher Publisher
+	metrics   *metrics.Metrics // nil: nobody measures
 }
 
 // NewScheduler makes a Scheduler.
 func NewScheduler(schedule Schedule, publisher Publisher) *Scheduler {
-	return &Scheduler{schedule, publisher}
+	return &Scheduler{schedule: schedule, publisher: publisher}
 }
+
+// Measure has the scheduler tell what it does. It is called before Run.
+func (s *Scheduler) Measure(m *metrics.Metrics) { s.metrics = m }
 
 // Run works until ctx ends. A step that fails is logged and tried again at the next tick.
 func (s *Scheduler) Run(ctx context.Context) {
+	s.metrics.Leads(true)
+	defer s.metrics.Leads(false)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	var swept time.Time
@@ -64,6 +71,7 @@ func (s *Scheduler) step(ctx context.Context, what string, do func(context.Conte
 	err := do(ctx)
 	if err != nil && ctx.Err() == nil {
 		slog.Error("scheduler step failed", "operation", what, "error", err)
+		s.metrics.StepFailed()
 	}
 	return err == nil
 }

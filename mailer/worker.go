@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"posthaste"
+	"posthaste/internal/metrics"
 	"posthaste/mailer/journal"
 	"posthaste/mailer/relay"
 )
@@ -31,6 +32,7 @@ type Worker struct {
 	owing       atomic.Bool               // some outcome could not be recorded
 	inHand      sync.Map                  // posthaste.Chunk → the lane that has it
 	journal     *journal.Journal
+	metrics     *metrics.Metrics // nil: nobody measures
 }
 
 // NewWorker makes a worker. id must be new at every start of a process: a lost
@@ -40,6 +42,9 @@ func NewWorker(id string, connections int, j *journal.Journal, ledger Ledger, qu
 	return &Worker{id: id, connections: connections, journal: j, ledger: ledger, queue: queue, signals: signals,
 		composer: composer, hop: hop, optOuts: newOptOuts()}
 }
+
+// Measure has the worker tell what it does. It is called before Run.
+func (w *Worker) Measure(m *metrics.Metrics) { w.metrics = m }
 
 // Run sends until ctx ends; then it starts no more mail, waits for the answers
 // to those under way, records them and gives back what it had claimed.
@@ -74,7 +79,7 @@ func (w *Worker) Run(ctx context.Context) error {
 
 	var lanes errgroup.Group
 	for n := range w.connections {
-		l := &lane{worker: w, journal: w.journal.Lane(n), size: windowFirst}
+		l := &lane{worker: w, number: n, journal: w.journal.Lane(n), size: windowFirst}
 		lanes.Go(func() error { l.run(ctx); return nil })
 	}
 	err = lanes.Wait()
@@ -113,6 +118,7 @@ func (w *Worker) beatOnce(ctx context.Context) error {
 		w.lapsed.Store(&now)
 	}
 	w.beaten.Store(&asked)
+	w.metrics.Beaten(asked)
 	return nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"posthaste"
+	"posthaste/internal/metrics"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
 )
@@ -49,6 +50,8 @@ type Service struct {
 	hits  Hits
 	keys  *token.Keys
 
+	metrics *metrics.Metrics
+
 	mu    sync.RWMutex
 	known map[int64][]string // by campaign; links never change once it is scheduled
 }
@@ -57,6 +60,9 @@ type Service struct {
 func New(links Links, hits Hits, keys *token.Keys) *Service {
 	return &Service{links: links, hits: hits, keys: keys, known: map[int64][]string{}}
 }
+
+// Measure has the service tell what it does. It is called before Register.
+func (s *Service) Measure(m *metrics.Metrics) { s.metrics = m }
 
 // Register adds the routes.
 func (s *Service) Register(e *echo.Echo) {
@@ -137,7 +143,9 @@ func (s *Service) note(c echo.Context, kind posthaste.HitKind, claims token.Clai
 		RecipientID: claims.RecipientID, Link: claims.Link, Network: web.NetworkOf(c), At: time.Now().UTC().Truncate(time.Minute)})
 	if err != nil {
 		slog.Warn("hit not counted", "error", err)
+		return
 	}
+	s.metrics.Hit(kind)
 }
 
 // supportsGPC says that Global Privacy Control is honoured (its specification,

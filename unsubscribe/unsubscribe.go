@@ -10,11 +10,13 @@ package unsubscribe
 
 import (
 	"context"
+	"time"
 
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
 
 	"posthaste"
+	"posthaste/internal/metrics"
 	"posthaste/internal/token"
 )
 
@@ -24,12 +26,16 @@ type Service struct {
 	workers Workers
 	keys    *token.Keys
 	sender  string // the legal name, on pages
+	metrics *metrics.Metrics
 }
 
 // New makes the service.
 func New(store Store, workers Workers, keys *token.Keys, sender string) *Service {
-	return &Service{store, workers, keys, sender}
+	return &Service{store: store, workers: workers, keys: keys, sender: sender}
 }
+
+// Measure has the service tell what it does. It is called before anything is asked of it.
+func (s *Service) Measure(m *metrics.Metrics) { s.metrics = m }
 
 // Register adds the routes.
 func (s *Service) Register(e *echo.Echo) {
@@ -44,7 +50,9 @@ func (s *Service) Register(e *echo.Echo) {
 // Stop commits an opt-out and returns once no mail against it can start. It is
 // the one way for every channel. Unavailable when a worker that may be sending
 // to the recipient does not confirm; the opt-out is committed even then.
-func (s *Service) Stop(ctx context.Context, o posthaste.OptOut) error {
+func (s *Service) Stop(ctx context.Context, o posthaste.OptOut) (err error) {
+	asked := time.Now()
+	defer func() { s.metrics.Stopped(asked, err) }()
 	if err := s.store.OptOut(ctx, o); err != nil { // whatever it is, the request can be made again
 		return &posthaste.Error{Kind: posthaste.Unavailable, Message: "the opt-out could not be recorded; please try again", Err: err}
 	}

@@ -122,7 +122,7 @@ func (b *bench) run(ctx context.Context) error {
 func (b *bench) settings() []string {
 	env := []string{
 		"POSTHASTE_DATA_DIR=" + b.dir, "POSTHASTE_DATABASE_URL=" + b.Database, "POSTHASTE_NATS_URL=" + b.NATS, "POSTHASTE_SMTP_URL=" + b.SMTP,
-		"POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", fmt.Sprintf("POSTHASTE_CONNECTIONS=%d", b.Connections),
+		"POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", fmt.Sprintf("POSTHASTE_CONNECTIONS=%d", b.Connections),
 		"POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street, Exampletown",
 		"POSTHASTE_BOUNCE_DOMAIN=bounces.bench.example", "POSTHASTE_LIST_DOMAIN=lists.bench.example",
 	}

@@ -12,7 +12,7 @@ func benchInBothModes(b *testing.B, bench func(b *testing.B, env []string)) {
 	b.Helper()
 	for _, m := range modes {
 		b.Run(m.name, func(b *testing.B) {
-			bench(b, append(m.env(b), "POSTHASTE_DATA_DIR="+b.TempDir(), "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0",
+			bench(b, append(m.env(b), "POSTHASTE_DATA_DIR="+b.TempDir(), "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0",
 				"POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street, Exampletown"))
 		})
 	}

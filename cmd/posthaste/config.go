@@ -27,6 +27,9 @@ type config struct {
 	// Listen is the operators' address; PublicListen the recipients'.
 	Listen       string `env:"POSTHASTE_LISTEN" envDefault:":8080"`
 	PublicListen string `env:"POSTHASTE_PUBLIC_LISTEN" envDefault:":8081"`
+	// MonitorListen is where this process tells of itself: /healthz, /readyz,
+	// /metrics and /debug/pprof. It knows no login; "off" is none.
+	MonitorListen string `env:"POSTHASTE_MONITOR_LISTEN" envDefault:"127.0.0.1:8082"`
 	// PublicURL is how recipients reach PublicListen; default: on this machine.
 	PublicURL string `env:"POSTHASTE_PUBLIC_URL"`
 	// SenderName and PostalAddress stand in the footer of every mailing.
@@ -48,7 +51,8 @@ type config struct {
 }
 
 const configHelp = `The environment configures it: POSTHASTE_DATABASE_URL (sqlite:PATH | postgres://…), POSTHASTE_NATS_URL (embedded:PATH | nats://…),
-POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_PUBLIC_URL,
+POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_MONITOR_LISTEN (127.0.0.1:8082 | off),
+POSTHASTE_PUBLIC_URL,
 POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_BOUNCE_DOMAIN,
 POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_TRUSTED_PROXIES (CIDR,…). README.md says what each does.`
 

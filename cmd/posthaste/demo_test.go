@@ -63,7 +63,7 @@ func runDemo(t *testing.T, env []string, look func(printed string)) {
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	env := []string{"POSTHASTE_DATA_DIR=" + dir, "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0"}
+	env := []string{"POSTHASTE_DATA_DIR=" + dir, "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0"}
 	mails := func() int {
 		found, err := filepath.Glob(filepath.Join(dir, "outbox", "*", "*.eml"))
 		if err != nil {

@@ -15,7 +15,7 @@ func TestBrokerAwayInTheMiddle(t *testing.T) {
 	sink := testkit.NewFastSink(t)
 	sink.Watch("")
 	p := start(t, []string{"POSTHASTE_NATS_URL=" + broker.URL(), "POSTHASTE_SMTP_URL=" + sink.URL(), "POSTHASTE_DATA_DIR=" + t.TempDir(),
-		"POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", "POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street"})
+		"POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", "POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street"})
 	p.addTopic()
 	p.importCSV("weekly", manyRecipients(audience))
 	id := p.draft("Hello {{ recipient.name }}", "")

@@ -50,7 +50,7 @@ func inBothModes(t *testing.T, test func(t *testing.T, env []string)) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			env := append(m.env(t), "POSTHASTE_DATA_DIR="+t.TempDir(), "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0",
+			env := append(m.env(t), "POSTHASTE_DATA_DIR="+t.TempDir(), "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0",
 				"POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street, Exampletown",
 				"POSTHASTE_BOUNCE_DOMAIN=bounces.example.com", "POSTHASTE_LIST_DOMAIN=lists.example.com")
 			test(t, env)
@@ -64,6 +64,7 @@ type program struct {
 	key       string
 	operators string
 	public    string
+	monitor   string
 	stop      func() error // gracefully
 	kill      func()       // -9; only of a process
 	pid       int          // only of a process
@@ -109,7 +110,7 @@ func start(tb testing.TB, env []string, args ...string) *program {
 			tb.Error("stop:", err)
 		}
 	})
-	p.await(reader, args)
+	p.await(reader, env, args)
 	p.key = strings.TrimSpace(command(tb, env, "key", "add", "test-"+fmt.Sprint(time.Now().UnixNano())))
 	return p
 }
@@ -147,16 +148,16 @@ func spawn(tb testing.TB, env []string, args ...string) *program {
 		return cmd.Wait()
 	}
 	tb.Cleanup(p.kill)
-	p.await(out, args)
+	p.await(out, env, args)
 	p.key = strings.TrimSpace(command(tb, env, "key", "add", "test"))
 	return p
 }
 
 // await reads the addresses that the program prints once it listens.
-func (p *program) await(out io.Reader, args []string) {
+func (p *program) await(out io.Reader, env, args []string) {
 	p.tb.Helper()
 	lines := bufio.NewScanner(out)
-	wanted := map[string]*string{"operators": &p.operators, "recipients": &p.public}
+	wanted := map[string]*string{"monitor": &p.monitor, "operators": &p.operators, "recipients": &p.public}
 	roles := strings.Join(args, " ")
 	if strings.Contains(roles, "--roles") && !strings.Contains(roles, "web") {
 		delete(wanted, "operators")
@@ -164,10 +165,13 @@ func (p *program) await(out io.Reader, args []string) {
 	if strings.Contains(roles, "--roles") && !strings.Contains(roles, "public") {
 		delete(wanted, "recipients")
 	}
+	if strings.Contains(strings.Join(env, " "), "POSTHASTE_MONITOR_LISTEN=off") {
+		delete(wanted, "monitor")
+	}
 	for len(wanted) > 0 && lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) > 1 && wanted[fields[0]] != nil {
-			*wanted[fields[0]] = fields[1]
+			*wanted[fields[0]] = strings.TrimSuffix(fields[1], "/metrics")
 			delete(wanted, fields[0])
 		}
 	}

@@ -15,7 +15,7 @@ func TestRolesApart(t *testing.T) {
 	const audience = 3000
 	sink := testkit.NewFastSink(t)
 	sink.Watch("")
-	env := append(modes[1].env(t), "POSTHASTE_DATA_DIR="+t.TempDir(), "POSTHASTE_SMTP_URL="+sink.URL(), "POSTHASTE_LISTEN=127.0.0.1:0",
+	env := append(modes[1].env(t), "POSTHASTE_DATA_DIR="+t.TempDir(), "POSTHASTE_SMTP_URL="+sink.URL(), "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0",
 		"POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", "POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street", "POSTHASTE_CONNECTIONS=2")
 	front := start(t, env, "--roles", "web,public")
 	env = append(env, "POSTHASTE_PUBLIC_URL="+front.public)
@@ -58,7 +58,7 @@ func TestBadSettings(t *testing.T) {
 		"POSTHASTE_TRUSTED_PROXIES=10.0.0.0/8,elsewhere": "environment:",
 		"POSTHASTE_DATABSE_URL=sqlite:x":                 "POSTHASTE_DATABSE_URL is not a setting of this program",
 	} {
-		env := []string{"POSTHASTE_DATA_DIR=" + t.TempDir(), "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", setting}
+		env := []string{"POSTHASTE_DATA_DIR=" + t.TempDir(), "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0", setting}
 		err := run(t.Context(), []string{"serve"}, env, &strings.Builder{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", setting, err, want)
@@ -77,7 +77,7 @@ func TestBadSettings(t *testing.T) {
 // TestSecondProcessOnOneFolder is refused instead of sharing a file that one process owns.
 func TestSecondProcessOnOneFolder(t *testing.T) {
 	t.Parallel()
-	env := []string{"POSTHASTE_DATA_DIR=" + t.TempDir(), "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0"}
+	env := []string{"POSTHASTE_DATA_DIR=" + t.TempDir(), "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0"}
 	start(t, env)
 	err := run(t.Context(), []string{"serve"}, env, &strings.Builder{})
 	if err == nil || !strings.Contains(err.Error(), "another posthaste is running") {
@@ -89,7 +89,7 @@ func TestSecondProcessOnOneFolder(t *testing.T) {
 func TestImportCommand(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	env := []string{"POSTHASTE_DATA_DIR=" + dir, "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0"}
+	env := []string{"POSTHASTE_DATA_DIR=" + dir, "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0"}
 	start(t, env).addTopic()
 	file := dir + "/list.csv"
 	writeFile(t, file, manyRecipients(20)+"broken\n")

@@ -15,12 +15,14 @@ import (
 // commands is the command line. What a machine is configured with is in the
 // environment instead: see config.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the service."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database's schema up to date."`
-	Import  importCommand  `cmd:"" help:"Import recipients from a CSV file."`
-	Bench   benchCommand   `cmd:"" help:"Measure how fast it sends, with data of its own."`
-	Sink    sinkCommand    `cmd:"" help:"Run an SMTP server that takes every message and keeps none, to try sending out."`
-	Key     struct {
+	Serve    serveCommand    `cmd:"" help:"Run the service."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the database's schema up to date."`
+	Import   importCommand   `cmd:"" help:"Import recipients from a CSV file."`
+	Restored restoredCommand `cmd:"" help:"Make a database that was restored from a backup fit to be served: once, before the service starts."`
+	Health   healthCommand   `cmd:"" help:"Ask the process on this machine whether it lives."`
+	Bench    benchCommand    `cmd:"" help:"Measure how fast it sends, with data of its own."`
+	Sink     sinkCommand     `cmd:"" help:"Run an SMTP server that takes every message and keeps none, to try sending out."`
+	Key      struct {
 		Add keyAddCommand `cmd:"" help:"Make an API key. It is shown once; a key of the same name stops working."`
 	} `cmd:"" help:"API keys."`
 }

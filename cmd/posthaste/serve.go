@@ -15,6 +15,7 @@ import (
 	"posthaste/console"
 	"posthaste/internal/api"
 	"posthaste/internal/bus"
+	"posthaste/internal/metrics"
 	"posthaste/internal/store"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
@@ -61,6 +62,8 @@ type service struct {
 	composer  *mailer.Composer
 	unsub     *unsubscribe.Service
 	hop       hop
+	metrics   *metrics.Metrics
+	monitor   net.Listener // nil when it is off
 	operators net.Listener // nil without the web role
 	public    net.Listener // nil without the public role
 	closers   []func() error
@@ -72,7 +75,7 @@ func (s serveCommand) Run(e *environment) error {
 	if s.Demo && len(s.Roles) != len(allRoles) {
 		return posthaste.Refuse("--demo", "needs all roles")
 	}
-	svc := &service{config: e.config}
+	svc := &service{config: e.config, metrics: metrics.New()}
 	defer svc.close()
 	if err := svc.open(e, s); err != nil {
 		return err
@@ -82,6 +85,9 @@ func (s serveCommand) Run(e *environment) error {
 	s.start(ctx, running, svc)
 	if svc.operators != nil {
 		fmt.Fprintf(e.out, "operators   %s\n", localURL(svc.operators))
+	}
+	if svc.monitor != nil {
+		fmt.Fprintf(e.out, "monitor     %s/metrics\n", localURL(svc.monitor))
 	}
 	if svc.public != nil {
 		fmt.Fprintf(e.out, "recipients  %s (as %s in mails)\n", localURL(svc.public), svc.config.PublicURL)
@@ -131,6 +137,7 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 	svc.composer = mailer.NewComposer(svc.store, svc.keys, mailer.Sender{Name: svc.config.SenderName, PostalAddress: svc.config.PostalAddress,
 		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain, Signer: signer})
 	svc.unsub = unsubscribe.New(svc.store, svc.bus, svc.keys, svc.config.SenderName)
+	svc.unsub.Measure(svc.metrics)
 	return nil
 }
 
@@ -154,6 +161,11 @@ func (svc *service) listen(ctx context.Context, s serveCommand) (err error) {
 		}
 		svc.onClose(func() error { _ = l.Close(); return nil }) // it is closed already after serving
 		return l, nil
+	}
+	if svc.config.MonitorListen != "off" {
+		if svc.monitor, err = open(svc.config.MonitorListen, "POSTHASTE_MONITOR_LISTEN"); err != nil {
+			return err
+		}
 	}
 	if s.has(webRole) {
 		if svc.operators, err = open(svc.config.Listen, "POSTHASTE_LISTEN"); err != nil {
@@ -184,6 +196,9 @@ func localURL(l net.Listener) string {
 // start starts the roles. Each returns when ctx ends.
 func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *service) {
 	id := instanceID()
+	if svc.monitor != nil {
+		running.Go(func() error { return svc.serveMonitor(ctx, s) })
+	}
 	if s.has(webRole) {
 		running.Go(func() error { return svc.serveOperators(ctx) })
 	}
@@ -192,8 +207,10 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 	}
 	if s.has(schedulerRole) {
 		scheduler := mailer.NewScheduler(svc.store, svc.bus)
+		scheduler.Measure(svc.metrics)
 		running.Go(func() error { svc.bus.LeadScheduling(ctx, id, scheduler.Run); return nil })
 		running.Go(func() error { svc.recordHits(ctx); return nil })
+		running.Go(func() error { svc.keepSuppressions(ctx); return nil })
 	}
 	if s.has(workerRole) {
 		running.Go(func() error {
@@ -205,22 +222,26 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 			if err != nil {
 				slog.Warn("no journal is kept: more would be uncertain after a crash", "error", err)
 			}
-			return mailer.NewWorker(id, svc.config.Connections, keeps, svc.store, queue{jobs}, svc.bus, svc.composer, svc.hop.dialer).Run(ctx)
+			worker := mailer.NewWorker(id, svc.config.Connections, keeps, svc.store, queue{jobs}, svc.bus, svc.composer, svc.hop.dialer)
+			worker.Measure(svc.metrics)
+			return worker.Run(ctx)
 		})
 	}
 }
 
 func (svc *service) serveOperators(ctx context.Context) error {
-	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies})
+	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies, Metrics: svc.metrics})
 	api.New(svc.store, svc.composer, svc.bus, svc.unsub).Register(e)
 	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store)), svc.store, svc.hop.outbox)
 	return web.Serve(ctx, e, svc.operators, operatorTimeout, grace)
 }
 
 func (svc *service) servePublic(ctx context.Context) error {
-	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Pages: true})
+	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Pages: true, Metrics: svc.metrics})
 	svc.unsub.Register(e)
-	tracker.New(svc.store, svc.bus, svc.keys).Register(e)
+	beacons := tracker.New(svc.store, svc.bus, svc.keys)
+	beacons.Measure(svc.metrics)
+	beacons.Register(e)
 	return web.Serve(ctx, e, svc.public, publicTimeout, grace)
 }
 

@@ -26,10 +26,14 @@ import (
 
 // Names on the broker.
 const (
-	chunkStream   = "POSTHASTE_CHUNKS"
-	chunkSubject  = "posthaste.chunks"
-	hitStream     = "POSTHASTE_HITS"
-	hitSubject    = "posthaste.hits"
+	chunkStream  = "POSTHASTE_CHUNKS"
+	chunkSubject = "posthaste.chunks"
+	hitStream    = "POSTHASTE_HITS"
+	hitSubject   = "posthaste.hits"
+
+	suppressionStream  = "POSTHASTE_SUPPRESSIONS"
+	suppressionSubject = "posthaste.suppressions"
+
 	stateBucket   = "POSTHASTE_CAMPAIGNS"
 	leaseBucket   = "POSTHASTE_LEASES"
 	optOutSubject = "posthaste.optouts."
@@ -48,8 +52,11 @@ type Bus struct {
 	embedded *server.Server
 	chunks   jetstream.Stream
 	hits     jetstream.Stream
-	states   jetstream.KeyValue
-	leases   jetstream.KeyValue
+
+	suppressions jetstream.Stream
+
+	states jetstream.KeyValue
+	leases jetstream.KeyValue
 }
 
 // Open starts an embedded server for embedded:PATH, or connects to
@@ -125,6 +132,11 @@ func (b *Bus) declare(ctx context.Context) error {
 	if b.hits, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: hitStream, Subjects: []string{hitSubject}, Retention: jetstream.WorkQueuePolicy, Replicas: replicas,
 		MaxBytes: hitBytes, Discard: jetstream.DiscardOld,
+	}); err != nil {
+		return err
+	}
+	if b.suppressions, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: suppressionStream, Subjects: []string{suppressionSubject}, Retention: jetstream.LimitsPolicy, Replicas: replicas,
 	}); err != nil {
 		return err
 	}

@@ -52,6 +52,17 @@ func (b *Bus) PublishChunks(ctx context.Context, chunks []posthaste.Chunk) error
 	return nil
 }
 
+// QueuedChunks is how many chunks wait in the queue or are worked on.
+func (b *Bus) QueuedChunks(ctx context.Context) (uint64, error) { return depth(ctx, b.chunks) }
+
+func depth(ctx context.Context, stream jetstream.Stream) (uint64, error) {
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return info.State.Msgs, nil
+}
+
 // Job is a chunk taken from the queue. One goroutine at a time.
 type Job struct {
 	Chunk posthaste.Chunk

@@ -47,6 +47,9 @@ func (b *Bus) PublishHit(h posthaste.Hit) error {
 	return nil
 }
 
+// QueuedHits is how many hits wait to be recorded.
+func (b *Bus) QueuedHits(ctx context.Context) (uint64, error) { return depth(ctx, b.hits) }
+
 // ConsumeHits gives batches of hits to record until ctx ends. A batch is
 // removed from the stream once record returned nil; otherwise it comes again.
 func (b *Bus) ConsumeHits(ctx context.Context, record func(context.Context, []posthaste.Hit) error) error {

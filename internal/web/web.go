@@ -20,6 +20,7 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 
 	"posthaste"
+	"posthaste/internal/metrics"
 )
 
 // Limits of every listener.
@@ -39,6 +40,7 @@ type Options struct {
 	Name           string         // in log events: "public", "operator"
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none: nobody's
 	Pages          bool           // errors are pages rather than problem documents
+	Metrics        *metrics.Metrics
 }
 
 // New makes a router. The first handler of every request cuts the client's
@@ -49,7 +51,7 @@ func New(o Options) *echo.Echo {
 	e.HTTPErrorHandler = problemHandler(o.Pages)
 	e.IPExtractor = func(*http.Request) string { return "" } // see NetworkOf
 	e.Pre(cutAddress(o.TrustedProxies))
-	e.Use(requestID, logRequest(o.Name), middleware.RecoverWithConfig(middleware.RecoverConfig{
+	e.Use(requestID, logRequest(o.Name, o.Metrics), middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { return err },
 	}))
 	return e
@@ -158,7 +160,7 @@ func RequestID(c echo.Context) string { return c.Response().Header().Get(echo.He
 
 // logRequest writes one event per request. It names the route and never the
 // path, which holds a token or an address.
-func logRequest(listener string) echo.MiddlewareFunc {
+func logRequest(listener string, m *metrics.Metrics) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			start := time.Now()
@@ -167,6 +169,7 @@ func logRequest(listener string) echo.MiddlewareFunc {
 				c.Error(err)
 			}
 			status := c.Response().Status
+			m.Answered(listener, status, time.Since(start))
 			level := slog.LevelDebug
 			if status >= http.StatusInternalServerError {
 				level = slog.LevelError

@@ -214,7 +214,9 @@ func TestStreamOfEveryKind(t *testing.T) {
 	}{
 		{"serial", serial, func(*stream) {}, []string{"250", "250", "250"}},
 		{"STARTTLS", testkit.Offer("PIPELINING", "STARTTLS"), func(*stream) {}, []string{"250", "250", "250"}},
-		{"large", pipelined, func(s *stream) { s.items[1].Message = slices.Concat(message, []byte(strings.Repeat("more\r\n", 100_000))) }, []string{"250", "250", "250"}},
+		{"large", pipelined, func(s *stream) {
+			s.items[1].Message = slices.Concat(message, []byte(strings.Repeat("more\r\n", 100_000)))
+		}, []string{"250", "250", "250"}},
 		{"not to be carried", pipelined, func(s *stream) { s.items[1].To = "füchsin@example.org" }, []string{"250", "553", "250"}},
 		{"not wired", pipelined, func(s *stream) { s.items[1].Wired, s.items[1].Message = false, []byte("A: b\n\n.\nc") }, []string{"250", "250", "250"}},
 		{"may not go", pipelined, func(s *stream) { s.forbid = 2 }, []string{"250", "lost at data", "lost at mail"}},

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"posthaste"
+	"posthaste/internal/bus"
+	"posthaste/internal/store"
+)
+
+const (
+	// keepEvery is how far the suppressions that are kept outside of the
+	// database lag behind it, at most, and so what a restored backup can lack.
+	keepEvery = 2 * time.Second
+	// keepAgain is how long suppressions are kept again: one that was committed
+	// late has a lower number than others that were seen before it.
+	keepAgain = 30 * time.Second
+	keepBatch = 1000
+)
+
+// keepSuppressions copies new suppressions to the broker until ctx ends. When a
+// part is away it tries again.
+func (svc *service) keepSuppressions(ctx context.Context) {
+	tick := time.NewTicker(keepEvery)
+	defer tick.Stop()
+	for {
+		if err := keepNew(ctx, svc.store, svc.bus); err != nil && ctx.Err() == nil {
+			slog.Warn("suppressions wait to be kept outside of the database", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func keepNew(ctx context.Context, db *store.Store, broker *bus.Bus) error {
+	mark, err := db.FindKept(ctx)
+	if err != nil {
+		return err
+	}
+	for after := mark.ID; ; {
+		fresh, err := db.ListSuppressions(ctx, "", after, keepBatch)
+		if err != nil || len(fresh) == 0 {
+			return err
+		}
+		last, err := broker.KeepSuppressions(ctx, fresh)
+		if err != nil {
+			return err
+		}
+		after = fresh[len(fresh)-1].ID
+		moved := mark
+		for _, x := range fresh {
+			if time.Since(x.CreatedAt) > keepAgain {
+				moved = store.Kept{ID: x.ID, Sequence: last}
+			}
+		}
+		if moved != mark {
+			mark = moved
+			if err := db.SetKept(ctx, mark); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+type restoredCommand struct{}
+
+// Run makes a database that was restored from a backup fit to be served: nobody
+// who opted out since is mailed, and nothing that may have been sent since is
+// sent again by itself.
+func (restoredCommand) Run(e *environment) error {
+	db, _, err := e.openStore()
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	release, err := db.Own(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = release() }() // the process ends
+	broker, err := bus.Open(e.ctx, e.config.NATSURL)
+	if err != nil {
+		return err
+	}
+	defer broker.Close()
+	mark, err := db.FindKept(e.ctx)
+	if err != nil {
+		return err
+	}
+	var seen, added int64
+	err = broker.ReplaySuppressions(e.ctx, mark.Sequence, func(ctx context.Context, batch []posthaste.Suppression) error {
+		n, err := db.RestoreSuppressions(ctx, batch)
+		seen, added = seen+int64(len(batch)), added+n
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%d suppressions were kept since the backup; %d of them were missing and are in force again.\n", seen, added)
+	uncertain, err := db.ReleaseLost(e.ctx, 0)
+	if err != nil {
+		return err
+	}
+	if uncertain > 0 {
+		fmt.Fprintf(e.out, "%d deliveries were under way at the time of the backup and are uncertain.\n", uncertain)
+	}
+	return holdCampaigns(e, db)
+}
+
+// holdCampaigns stops what would send by itself.
+func holdCampaigns(e *environment, db *store.Store) error {
+	held := 0
+	for before := int64(0); ; {
+		page, err := db.ListCampaigns(e.ctx, before, keepBatch)
+		if err != nil {
+			return err
+		}
+		for _, c := range page {
+			before = c.ID
+			switch c.State {
+			case posthaste.Sending:
+				_, err = db.Pause(e.ctx, c.ID)
+				fmt.Fprintf(e.out, "Campaign %d (%s) was being sent and is paused: compare with the next hop's log before you resume or cancel it.\n", c.ID, c.Name)
+			case posthaste.Scheduled:
+				_, err = db.Unschedule(e.ctx, c.ID)
+				fmt.Fprintf(e.out, "Campaign %d (%s) was scheduled for %s and is a draft again: it may have been sent since.\n", c.ID, c.Name, c.SendAt.Format(time.RFC3339))
+			default:
+				continue
+			}
+			held++
+			if err != nil {
+				return err
+			}
+		}
+		if len(page) < keepBatch {
+			fmt.Fprintf(e.out, "%d campaigns are held. The service can be started.\n", held)
+			return nil
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// keptSetting holds up to where the suppressions of this database are kept
+// elsewhere: the id of one, and its place there.
+const keptSetting = "suppressions_kept"
+
+// Kept is up to where suppressions are kept outside of the database. A restored
+// backup has the mark of its own time, so what stands there behind Sequence is
+// what the backup lacks.
+type Kept struct {
+	ID       int64
+	Sequence uint64
+}
+
+// FindKept gives the mark; the zero one when nothing was kept.
+func (s *Store) FindKept(ctx context.Context) (k Kept, err error) {
+	var text string
+	err = s.db.NewRaw("SELECT value FROM settings WHERE name = ?", keptSetting).Scan(ctx, &text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return k, nil
+	}
+	if err != nil {
+		return k, translate("find mark", err)
+	}
+	_, err = fmt.Sscanf(text, "%d %d", &k.ID, &k.Sequence)
+	return k, err
+}
+
+// SetKept moves the mark.
+func (s *Store) SetKept(ctx context.Context, k Kept) error {
+	return s.inTx(ctx, "set mark", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+			keptSetting, fmt.Sprintf("%d %d", k.ID, k.Sequence))
+		return err
+	})
+}
+
+// RestoreSuppressions adds those that are missing and tells how many were.
+func (s *Store) RestoreSuppressions(ctx context.Context, suppressions []posthaste.Suppression) (added int64, err error) {
+	if len(suppressions) == 0 {
+		return 0, nil
+	}
+	rows := make([]bun.TupleValues, len(suppressions))
+	for i, x := range suppressions {
+		rows[i] = bun.Tuple([]any{x.AddressHash, x.TopicID, string(x.Reason), "restored", "", micros(x.CreatedAt)})
+	}
+	err = s.inTx(ctx, "restore suppressions", func(ctx context.Context, tx bun.Tx) (err error) {
+		added, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+			VALUES ? ON CONFLICT DO NOTHING`, bun.List(rows))
+		return err
+	})
+	return added, err
+}
