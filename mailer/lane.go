@@ -73,18 +73,24 @@ func (l *lane) work(ctx context.Context, job Job) {
 		_ = job.Return()
 		return
 	}
-	l.workOn(ctx, chunk)
+	known := l.workOn(ctx, chunk)
 	l.worker.metrics.Released(l.number)
 	l.worker.inHand.Delete(chunk)
+	if !known { // else it would be queued again only when its message is taken for lost
+		_ = job.Return()
+		return
+	}
 	if err := job.Done(context.WithoutCancel(ctx)); err != nil {
 		slog.Warn("queue message not removed", "campaign", chunk.CampaignID, "first", chunk.First, "error", err)
 	}
 }
 
-// workOn takes a chunk, sends what it can of it, and gives it back.
-func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) {
+// workOn takes a chunk, sends what it can of it, and gives it back. It reports
+// whether it is known that the chunk could be taken, or that it could not.
+func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) (known bool) {
 	asked := time.Now()
 	taken, err := l.worker.ledger.TakeChunk(ctx, chunk, l.worker.id)
+	known = err == nil
 	if err == nil && taken {
 		l.worker.unhalt(chunk.CampaignID, asked)
 		err = l.sendChunk(ctx, chunk)
@@ -104,6 +110,7 @@ func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) {
 	if err != nil && ctx.Err() == nil {
 		slog.Error("chunk not finished", "campaign", chunk.CampaignID, "first", chunk.First, "error", err)
 	}
+	return known
 }
 
 // connect makes sure that there is a connection, and waits for one as long as ctx lasts.

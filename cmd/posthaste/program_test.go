@@ -25,6 +25,9 @@ import (
 const beProgram = "BE_POSTHASTE"
 
 func TestMain(m *testing.M) {
+	if testkit.BeNATS() {
+		return
+	}
 	if os.Getenv(beProgram) != "" {
 		main()
 		return
@@ -149,7 +152,7 @@ func spawn(tb testing.TB, env []string, args ...string) *program {
 	}
 	tb.Cleanup(p.kill)
 	p.await(out, env, args)
-	p.key = strings.TrimSpace(command(tb, env, "key", "add", "test"))
+	p.key = strings.TrimSpace(command(tb, env, "key", "add", fmt.Sprintf("test-%d", p.pid)))
 	return p
 }
 

@@ -42,8 +42,14 @@ const (
 	schedulerLease = "scheduler"
 )
 
-// startLimit bounds how long an embedded server may take to be ready.
-const startLimit = 15 * time.Second
+const (
+	// startLimit bounds how long an embedded server may take to be ready.
+	startLimit = 15 * time.Second
+	// declareLimit bounds how long a cluster may take to elect its leaders, and
+	// declareTry one attempt: what is asked before that is never answered.
+	declareLimit = time.Minute
+	declareTry   = 5 * time.Second
+)
 
 // Bus is a connection to the broker, safe for concurrent use.
 type Bus struct {
@@ -114,8 +120,21 @@ func (b *Bus) embed(path string) error {
 
 // declare creates or updates what the program needs on the broker.
 func (b *Bus) declare(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	ctx, cancel := context.WithTimeout(ctx, declareLimit)
 	defer cancel()
+	for {
+		try, cancel := context.WithTimeout(ctx, declareTry)
+		err := b.declareOnce(try)
+		late := try.Err() != nil
+		cancel()
+		if err == nil || !late || ctx.Err() != nil {
+			return err
+		}
+		slog.Warn("the message broker is not ready yet", "error", err)
+	}
+}
+
+func (b *Bus) declareOnce(ctx context.Context) error {
 	var err error
 	if b.js, err = jetstream.New(b.conn, jetstream.WithPublishAsyncMaxPending(1024)); err != nil {
 		return err
