@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -42,35 +44,84 @@ func BenchmarkImport200k(b *testing.B) {
 	})
 }
 
-// BenchmarkCampaign100k sends to 100,000 recipients into a sink that costs
-// almost nothing, and tells messages per second and peak memory.
-func BenchmarkCampaign100k(b *testing.B) {
-	const audience = 100_000
-	file := manyRecipients(audience)
-	benchInBothModes(b, func(b *testing.B, env []string) {
-		for b.Loop() {
-			b.StopTimer()
-			sink := testkit.NewFastSink(b)
-			p := spawn(b, append(freshData(b, env), "POSTHASTE_SMTP_URL="+sink.URL()))
-			p.addTopic()
-			p.importCSV("weekly", file)
-			id := p.draft(strings.Repeat("Hello {{ recipient.name }} of {{ recipient.attributes.city }}. [Read on](https://example.com/).\n\n", 40), "")
-			b.StartTimer()
-			begun := time.Now()
-			p.step(id, "schedule")
-			waitFor(b, "the messages", func() bool { return sink.Count() == audience })
-			took := time.Since(begun)
-			done := p.untilSent(id)
-			b.ReportMetric(audience/took.Seconds(), "messages/s")
-			b.StopTimer()
-			if done.Counts.Accepted != audience {
-				b.Fatalf("%+v", done.Counts)
+// measure runs the bench command and gives what it found.
+func measure(tb testing.TB, args ...string) figures {
+	tb.Helper()
+	var f figures
+	out := command(tb, append(os.Environ(), beProgram+"=1"), append([]string{"bench", "--json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), &f); err != nil {
+		tb.Fatalf("%v in %s", err, out)
+	}
+	return f
+}
+
+// parts of others, for the bench command, in each mode.
+var benchParts = map[string]func(tb testing.TB) []string{
+	"sqlite and embedded NATS": func(testing.TB) []string { return nil },
+	"postgres and NATS on a port": func(tb testing.TB) []string {
+		return []string{"--database", testkit.Postgres(tb), "--nats", testkit.NATS(tb)}
+	},
+}
+
+// TestBench measures a little, in both modes, with one worker and with two.
+func TestBench(t *testing.T) {
+	t.Parallel()
+	for name, parts := range benchParts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := append(parts(t), "--recipients", "1500", "--connections", "2")
+			if len(args) > 4 {
+				args = append(args, "--workers", "2")
 			}
-			b.ReportMetric(peak(b, p.pid), "MB-peak")
-			p.kill()
-			b.StartTimer()
+			f := measure(t, args...)
+			if !f.AddsUp || f.Counts.Accepted+f.Counts.Suppressed != 1500 || f.Counts.Uncertain != 0 {
+				t.Errorf("ledger %+v", f.Counts)
+			}
+			if f.PerSecond <= 0 || f.MessageBytes < 8000 || f.CPU.Sender <= 0 || f.PeakMB <= 0 || f.HitsPerSecond <= 0 || f.SeedSeconds <= 0 {
+				t.Errorf("figures %+v", f)
+			}
+		})
+	}
+	t.Run("as a table", func(t *testing.T) {
+		t.Parallel()
+		out := command(t, append(os.Environ(), beProgram+"=1"), "bench", "--recipients", "300")
+		for _, want := range []string{"300 recipients", "messages, from the first to the last", "CPU per 100,000 messages: sender", "the ledger adds up"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("no %q in %s", want, out)
+			}
 		}
 	})
+	t.Run("refusals", func(t *testing.T) {
+		t.Parallel()
+		full := testkit.Postgres(t)
+		measure(t, "--recipients", "10", "--database", full)
+		for want, args := range map[string][]string{
+			"is not empty":               {"bench", "--database", full},
+			"--database and --nats":      {"bench", "--workers", "2"},
+			"at least one recipient":     {"bench", "--recipients", "0"},
+			"POSTHASTE_DATABASE_URL mus": {"bench", "--database", "mysql://x"},
+		} {
+			err := run(t.Context(), args, append(os.Environ(), beProgram+"=1"), &strings.Builder{})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%v: %v, want %q", args, err, want)
+			}
+		}
+	})
+}
+
+// BenchmarkSend measures as `posthaste bench` does, in both modes.
+func BenchmarkSend(b *testing.B) {
+	for name, parts := range benchParts {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				f := measure(b, append(parts(b), "--recipients", "50000")...)
+				b.ReportMetric(f.PerSecond, "messages/s")
+				b.ReportMetric(f.CPU.Sender, "sender-s/100k")
+				b.ReportMetric(f.PeakMB, "MB-peak")
+				b.ReportMetric(f.OptOutLastP99, "ms-opt-out")
+			}
+		})
+	}
 }
 
 // freshData gives each round a database of its own, when it is a file.
