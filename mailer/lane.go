@@ -35,10 +35,19 @@ type lane struct {
 	owing      bool // an outcome could not be recorded
 	journal    *journal.Lane
 	handover   handover
+	sending    context.Context // a stop lets a message that has begun come to its end, for a while
 }
 
 // run takes jobs until ctx ends.
 func (l *lane) run(ctx context.Context) {
+	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	stopping := context.AfterFunc(ctx, func() {
+		pause(sending, answersFor)
+		cut()
+	})
+	defer stopping()
+	l.sending = sending
 	defer l.hangUp()
 	for ctx.Err() == nil {
 		job, err := l.worker.queue.Next(ctx)
@@ -188,8 +197,7 @@ func (l *lane) sendWindow(ctx context.Context, mailing *Mailing, mails []posthas
 		if l.connection == nil && !l.redial(ctx) {
 			return false
 		}
-		// A stop lets a message that has begun come to its end.
-		l.connection.Send(context.WithoutCancel(ctx), h)
+		l.connection.Send(l.sending, h)
 		l.used = time.Now()
 		if h.lost {
 			l.hangUp()
@@ -244,12 +252,8 @@ func (l *lane) owe() {
 	l.worker.owing.Store(true)
 }
 
-// insistFor bounds how long a stopping worker tries to reach the ledger; what
-// it cannot record becomes uncertain.
-const insistFor = 20 * time.Second
-
 // insist repeats do until it succeeds, or, once ctx has ended, for insistFor;
-// it reports whether it succeeded.
+// it reports whether it succeeded. What cannot be recorded becomes uncertain.
 func (l *lane) insist(ctx context.Context, what string, do func(context.Context) error) bool {
 	var deadline time.Time
 	for {

@@ -33,8 +33,14 @@ const (
 	// fence is after how long without a beat a worker begins nothing any more,
 	// since it may be taken for lost soon. It leaves time for what is being begun.
 	fence = 10 * time.Second
-	// ledgerLimit bounds one call of the ledger that must not be given up with its caller.
-	ledgerLimit = 30 * time.Second
+	// ledgerLimit bounds one call of the ledger that must not be given up with its
+	// caller. It may be made again: doing the same twice changes nothing.
+	ledgerLimit = 10 * time.Second
+	// A worker that stops waits for answersFor for what the next hop has under way,
+	// and tries for insistFor to record it. With one call of the ledger under
+	// way it stops within 35 seconds, whatever does not answer.
+	answersFor = 15 * time.Second
+	insistFor  = 10 * time.Second
 	// mailingLife is how long a mailing is tried, from the freeze or the last resume.
 	mailingLife = 72 * time.Hour
 	// idleLimit is after how long without work a connection is closed.

@@ -113,6 +113,7 @@ func (s *Scheduler) releaseLost(ctx context.Context) error {
 	uncertain, err := s.schedule.ReleaseLost(ctx, silence)
 	if uncertain > 0 {
 		slog.Warn("a worker was lost; deliveries are uncertain", "count", uncertain)
+		s.metrics.Lost(uncertain)
 	}
 	return err
 }

@@ -91,6 +91,28 @@ func TestStopGivesBackWhatIsClaimed(t *testing.T) {
 	}
 }
 
+// TestStopDoesNotWaitForEver: a next hop that does not answer a final dot is
+// given up, and what it had is uncertain; the rest is given back.
+func TestStopDoesNotWaitForEver(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("it waits until the worker gives up, fifteen seconds")
+	}
+	h := build(t, 10)
+	script := testkit.NewScript(t, testkit.At(testkit.Dot, testkit.Stall()))
+	stop := h.run(dialerPatient(t, script.URL()), 1)
+	must(t, script.Arrived(t.Context(), testkit.Dot))
+	begun := time.Now()
+	stop()
+	if took := time.Since(begun); took > 20*time.Second {
+		t.Errorf("the worker took %s to stop", took)
+	}
+	got := h.until("the stop", func(c posthaste.Counts) bool { return c.Claimed == 0 })
+	if got.Uncertain != 1 || got.Queued != 9 {
+		t.Errorf("after the stop %+v", got)
+	}
+}
+
 // gate is a next hop that holds every message before its MAIL FROM, and accepts it.
 type gate struct {
 	arrived chan string // recipients
@@ -244,7 +266,7 @@ func (l brokenLedger) Release(ctx context.Context, c posthaste.Chunk, worker str
 func TestWhatCannotBeRecordedIsNotReleased(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
-		t.Skip("it waits until the worker gives up, twenty seconds")
+		t.Skip("it waits until the worker gives up, ten seconds")
 	}
 	h := build(t, 5)
 	sink := testkit.NewSink(t, testkit.SinkOptions{})

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +79,9 @@ func TestBench(t *testing.T) {
 			if !f.AddsUp || f.Counts.Accepted+f.Counts.Suppressed != 1500 || f.Counts.Uncertain != 0 {
 				t.Errorf("ledger %+v", f.Counts)
 			}
+			if f.OptOutLastP99 > 1000 || f.OptOutAnswerP99 > 1000 {
+				t.Errorf("opt-outs took %.0f ms to be answered, %.0f ms to their last message", f.OptOutAnswerP99, f.OptOutLastP99)
+			}
 			if f.PerSecond <= 0 || f.MessageBytes < 8000 || f.CPU.Sender <= 0 || f.PeakMB <= 0 || f.HitsPerSecond <= 0 || f.SeedSeconds <= 0 {
 				t.Errorf("figures %+v", f)
 			}
@@ -109,12 +114,19 @@ func TestBench(t *testing.T) {
 	})
 }
 
-// BenchmarkSend measures as `posthaste bench` does, in both modes.
+// BenchmarkSend measures as `posthaste bench` does, in both modes, and with two
+// workers at one database.
 func BenchmarkSend(b *testing.B) {
-	for name, parts := range benchParts {
+	const two = "postgres, two workers"
+	names := append(slices.Sorted(maps.Keys(benchParts)), two)
+	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				f := measure(b, append(parts(b), "--recipients", "50000")...)
+				args := []string{"--recipients", "50000"}
+				if name == two {
+					name, args = "postgres and NATS on a port", append(args, "--workers", "2", "--connections", "4")
+				}
+				f := measure(b, append(benchParts[name](b), args...)...)
 				b.ReportMetric(f.PerSecond, "messages/s")
 				b.ReportMetric(f.CPU.Sender, "sender-s/100k")
 				b.ReportMetric(f.PeakMB, "MB-peak")

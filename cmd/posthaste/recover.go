@@ -27,12 +27,16 @@ func (svc *service) recover(ctx context.Context) error {
 		if err := svc.store.Settle(ctx, l.Worker, l.Outcomes); err != nil {
 			return fmt.Errorf("settle %s: %w", l.Worker, err)
 		}
+		for _, outcomes := range l.Outcomes {
+			svc.metrics.Recorded(outcomes)
+		}
 		l.Forget()
 	}
 	if !svc.store.Single() {
 		return nil
 	}
 	uncertain, err := svc.store.ReleaseLost(ctx, 0)
+	svc.metrics.Lost(uncertain)
 	if uncertain > 0 {
 		slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", uncertain)
 	}

@@ -39,7 +39,7 @@ func (svc *service) keepSuppressions(ctx context.Context) {
 }
 
 func keepNew(ctx context.Context, db *store.Store, broker *bus.Bus) error {
-	mark, err := db.FindKept(ctx)
+	mark, err := findMark(ctx, db, broker)
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,21 @@ func keepNew(ctx context.Context, db *store.Store, broker *bus.Bus) error {
 	}
 }
 
+// findMark gives up to where suppressions are kept: nowhere, if the broker lost
+// its data since.
+func findMark(ctx context.Context, db *store.Store, broker *bus.Bus) (store.Kept, error) {
+	mark, err := db.FindKept(ctx)
+	if err != nil {
+		return mark, err
+	}
+	last, err := broker.LastSuppression(ctx)
+	if err == nil && last < mark.Sequence {
+		slog.Warn("the broker has lost the suppressions that were kept there", "had", mark.Sequence, "has", last)
+		mark = store.Kept{}
+	}
+	return mark, err
+}
+
 type restoredCommand struct{}
 
 // Run makes a database that was restored from a backup fit to be served: nobody
@@ -89,9 +104,12 @@ func (restoredCommand) Run(e *environment) error {
 		return err
 	}
 	defer broker.Close()
-	mark, err := db.FindKept(e.ctx)
+	mark, err := findMark(e.ctx, db, broker)
 	if err != nil {
 		return err
+	}
+	if mark.Sequence == 0 {
+		fmt.Fprintln(e.out, "The backup does not say since when suppressions are missing, or the broker lost its data: all that are kept there are replayed.")
 	}
 	var seen, added int64
 	err = broker.ReplaySuppressions(e.ctx, mark.Sequence, func(ctx context.Context, batch []posthaste.Suppression) error {
@@ -109,6 +127,11 @@ func (restoredCommand) Run(e *environment) error {
 	}
 	if uncertain > 0 {
 		fmt.Fprintf(e.out, "%d deliveries were under way at the time of the backup and are uncertain.\n", uncertain)
+	}
+	// Links, message ids and envelope senders of mails that went out since name
+	// ids that this database would give again, to others.
+	if err := db.SkipIDs(e.ctx); err != nil {
+		return err
 	}
 	return holdCampaigns(e, db)
 }

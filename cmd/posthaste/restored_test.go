@@ -68,6 +68,9 @@ func TestRestoredBackup(t *testing.T) {
 	}
 	p = start(t, env)
 	id := p.draft("Once more", "")
+	if id < 1_000_000 {
+		t.Errorf("the next campaign has id %d, which one may have had that the backup does not know", id)
+	}
 	p.step(id, "schedule")
 	if done := p.untilSent(id); done.Counts.Suppressed != 2 || done.Counts.Accepted != 1 {
 		t.Errorf("after the restore %+v", done.Counts)

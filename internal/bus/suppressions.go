@@ -41,6 +41,17 @@ func (b *Bus) KeepSuppressions(ctx context.Context, suppressions []posthaste.Sup
 	return last, nil
 }
 
+// LastSuppression is the sequence number of the last suppression that is kept.
+// One below a number that KeepSuppressions gave means that the broker has lost
+// its data since.
+func (b *Bus) LastSuppression(ctx context.Context) (uint64, error) {
+	info, err := b.suppressions.Info(ctx)
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	return info.State.LastSeq, nil
+}
+
 // ReplaySuppressions gives what was kept after a sequence number, in order.
 func (b *Bus) ReplaySuppressions(ctx context.Context, after uint64, restore func(context.Context, []posthaste.Suppression) error) error {
 	info, err := b.suppressions.Info(ctx)

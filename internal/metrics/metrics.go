@@ -51,7 +51,7 @@ func New() *Metrics {
 	seconds := func(name, help string) prometheus.HistogramOpts {
 		return prometheus.HistogramOpts{Name: "posthaste_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}
 	}
-	m.deliveries = counters("deliveries_total", "Outcomes recorded by this worker.", "state")
+	m.deliveries = counters("deliveries_total", "Outcomes that this process recorded.", "state")
 	m.dials = counters("dials_total", "Attempts to connect to the next hop.", "result")
 	m.hits = counters("hits_total", "Beacon hits queued; not all are kept.", "kind")
 	m.connections = gauge("sending_connections", "Connections to the next hop.")
@@ -106,6 +106,13 @@ func (m *Metrics) Recorded(outcomes []posthaste.Outcome) {
 		if n > 0 {
 			m.deliveries.WithLabelValues(string(states[i])).Add(n)
 		}
+	}
+}
+
+// Lost counts deliveries that became uncertain with their worker.
+func (m *Metrics) Lost(uncertain int64) {
+	if m != nil {
+		m.deliveries.WithLabelValues(string(posthaste.Uncertain)).Add(float64(uncertain))
 	}
 }
 

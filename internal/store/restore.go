@@ -62,3 +62,25 @@ func (s *Store) RestoreSuppressions(ctx context.Context, suppressions []posthast
 	})
 	return added, err
 }
+
+// skipped is how many ids a restored database leaves out: more than it can have
+// given since its backup.
+const skipped = 10_000_000
+
+// SkipIDs leaves out ids of recipients, topics and campaigns, so that what has
+// left the house with an id that a restored database does not know never means
+// somebody else.
+func (s *Store) SkipIDs(ctx context.Context) error {
+	return s.inTx(ctx, "skip ids", func(ctx context.Context, tx bun.Tx) error {
+		for _, table := range []string{"recipients", "topics", "campaigns"} {
+			statement := "SELECT setval(pg_get_serial_sequence('" + table + "', 'id'), nextval(pg_get_serial_sequence('" + table + "', 'id')) + ?)"
+			if s.Single() {
+				statement = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = '" + table + "'"
+			}
+			if _, err := exec(ctx, tx, statement, skipped); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
