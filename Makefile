@@ -1,6 +1,6 @@
 # Chores. The README's two commands need none of this.
 .DEFAULT_GOAL := help
-.PHONY: help demo test race bench lint golden
+.PHONY: help demo test race bench soak lint golden
 
 help: ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -16,6 +16,9 @@ race: ## run the tests as the checks do: race detector, any order, nothing skipp
 
 bench: ## measure importing and sending, in both modes
 	go test ./cmd/posthaste -run '^$$' -bench . -benchtime 1x
+
+soak: ## kill every part and cut every link while it sends, 105 times; takes half an hour
+	go test ./cmd/posthaste -tags soak -run TestSoak -timeout 3h -v
 
 lint: ## vet and lint
 	go vet ./...
