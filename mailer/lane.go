@@ -87,6 +87,7 @@ func (l *lane) work(ctx context.Context, job Job) {
 	l.worker.inHand.Delete(chunk)
 	if !known { // else it would be queued again only when its message is taken for lost
 		_ = job.Return()
+		pause(ctx, storeRetry) // the next chunk would fare no better
 		return
 	}
 	if err := job.Done(context.WithoutCancel(ctx)); err != nil {

@@ -45,6 +45,10 @@ const (
 const (
 	// startLimit bounds how long an embedded server may take to be ready.
 	startLimit = 15 * time.Second
+	// embeddedStore is what an embedded server may store, in bytes. By itself it
+	// would take three quarters of what is free on the disk now, and not start where
+	// that is less than the streams may ever have.
+	embeddedStore = 1 << 40
 	// declareLimit bounds how long a cluster may take to elect its leaders, and
 	// declareTry one attempt: what is asked before that is never answered.
 	declareLimit = time.Minute
@@ -104,7 +108,8 @@ func (b *Bus) embed(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return err
 	}
-	ns, err := server.NewServer(&server.Options{ServerName: "posthaste", DontListen: true, JetStream: true, StoreDir: path, NoSigs: true, NoLog: true})
+	ns, err := server.NewServer(&server.Options{ServerName: "posthaste", DontListen: true, JetStream: true, StoreDir: path, NoSigs: true, NoLog: true,
+		JetStreamMaxStore: embeddedStore})
 	if err != nil {
 		return err
 	}
