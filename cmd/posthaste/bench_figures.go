@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -170,8 +171,12 @@ func (b *bench) fetch(ctx context.Context, host string, from int) (fetched int64
 		if err != nil {
 			return fetched, err
 		}
-		if _, err := io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != http.StatusOK {
-			return fetched, fmt.Errorf("a beacon was answered with %s: %w", answer.Status, err)
+		_, err = io.Copy(io.Discard, answer.Body)
+		if err = errors.Join(err, answer.Body.Close()); err != nil {
+			return fetched, err
+		}
+		if answer.StatusCode != http.StatusOK {
+			return fetched, fmt.Errorf("a beacon was answered with %s", answer.Status)
 		}
 		fetched++
 	}

@@ -29,7 +29,7 @@ const withNames = "named"
 // Run takes mail until the context ends. For each line on standard input, and
 // at the end, it prints a report.
 func (s sinkCommand) Run(e *environment) error {
-	server, err := sink.Listen(s.Listen)
+	server, err := sink.Listen(e.ctx, s.Listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}

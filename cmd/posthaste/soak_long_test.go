@@ -2,7 +2,10 @@
 
 package main
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 const (
 	soakAudience = 5000
@@ -10,4 +13,4 @@ const (
 )
 
 // Every fault five times over, in an order of its own each time.
-var soakFaults = slices.Repeat(allFaults(), 5)
+var soakFaults = slices.Repeat(slices.Sorted(maps.Keys((&soak{web: &part{}}).faults())), 5)

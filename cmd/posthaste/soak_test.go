@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -174,11 +172,6 @@ func (s *soak) faults() map[string]func() {
 		"next hop closes after a few":    moods(closing),
 	}
 }
-
-func allFaults() []string { return slices.Sorted(maps.Keys((&soak{}).faultNames())) }
-
-// faultNames is faults without the parts, for their names alone.
-func (s *soak) faultNames() map[string]func() { s.web = &part{}; return s.faults() }
 
 // standStill is a machine that is suspended for longer than a silent worker is
 // believed, and then goes on, its clock ahead.

@@ -8,6 +8,7 @@ package sink
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"maps"
 	"net"
 	"strings"
@@ -36,8 +37,8 @@ type Sink struct {
 }
 
 // Listen starts a sink at addr, "127.0.0.1:0" for a free port. Close ends it.
-func Listen(addr string) (*Sink, error) {
-	listener, err := net.Listen("tcp", addr)
+func Listen(ctx context.Context, addr string) (*Sink, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 
 func listen(t *testing.T) *sink.Sink {
 	t.Helper()
-	s, err := sink.Listen("127.0.0.1:0")
+	s, err := sink.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestTakesPipelinedMessages(t *testing.T) {
 
 func TestListensWithoutATest(t *testing.T) {
 	t.Parallel()
-	s, err := sink.Listen("127.0.0.1:0")
+	s, err := sink.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestListensWithoutATest(t *testing.T) {
 	if err := c.Noop(); err == nil {
 		t.Error("a closed sink answers")
 	}
-	if _, err := sink.Listen("256.0.0.1:0"); err == nil {
+	if _, err := sink.Listen(t.Context(), "256.0.0.1:0"); err == nil {
 		t.Error("listened on no address")
 	}
 }

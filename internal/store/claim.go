@@ -54,7 +54,8 @@ func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, out
 		if err := s.recordOutcomes(ctx, tx, c, worker, outcomes); err != nil {
 			return err
 		}
-		err := tx.StmtContext(ctx, s.hot.claim).QueryRowContext(ctx, c.CampaignID, c.First, c.Last, size, worker).Scan(&first, &last)
+		claim := tx.StmtContext(ctx, s.hot.claim) //nolint:sqlclosecheck // it ends with the transaction
+		err := claim.QueryRowContext(ctx, c.CampaignID, c.First, c.Last, size, worker).Scan(&first, &last)
 		if errors.Is(err, sql.ErrNoRows) { // what is recorded stays recorded
 			return nil
 		}

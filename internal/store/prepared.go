@@ -39,7 +39,7 @@ func (s *Store) prepare(ctx context.Context) error {
 			text = strings.ReplaceAll(want.text, " FOR SHARE", "") // it has one writer
 		}
 		var err error
-		if *want.statement, err = s.db.DB.PrepareContext(ctx, text); err != nil {
+		if *want.statement, err = s.db.DB.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // Close does
 			return translate("prepare statements", err)
 		}
 	}

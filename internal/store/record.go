@@ -75,7 +75,7 @@ func tried(o posthaste.Outcome) int64 {
 }
 
 func (s *Store) writeRows(ctx context.Context, tx bun.Tx, chunk []any, outcomes []posthaste.Outcome) error {
-	write := tx.StmtContext(ctx, s.hot.record)
+	write := tx.StmtContext(ctx, s.hot.record) //nolint:sqlclosecheck // it ends with the transaction
 	for _, o := range outcomes {
 		if _, err := write.ExecContext(ctx, append(chunk[:len(chunk):len(chunk)], o.Number, string(o.State), tried(o), micros(o.RetryAt),
 			string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At))...); err != nil {
@@ -94,7 +94,8 @@ func (s *Store) writeColumns(ctx context.Context, tx bun.Tx, chunk []any, outcom
 		states, stages = append(states, string(o.State)), append(stages, string(o.Reply.Stage))
 		enhanced, replies = append(enhanced, o.Reply.Enhanced), append(replies, o.Reply.Text)
 	}
-	_, err := tx.StmtContext(ctx, s.hot.record).ExecContext(ctx, append(chunk, numbers, states, tries, retries, stages, codes, enhanced, replies, instants)...)
+	write := tx.StmtContext(ctx, s.hot.record) //nolint:sqlclosecheck // it ends with the transaction
+	_, err := write.ExecContext(ctx, append(chunk, numbers, states, tries, retries, stages, codes, enhanced, replies, instants)...)
 	return err
 }
 

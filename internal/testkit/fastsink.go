@@ -11,7 +11,7 @@ import (
 // It ends with the test.
 func NewFastSink(tb testing.TB) *sink.Sink {
 	tb.Helper()
-	s, err := sink.Listen("127.0.0.1:0")
+	s, err := sink.Listen(tb.Context(), "127.0.0.1:0")
 	if err != nil {
 		tb.Fatalf("testkit: listen: %v", err)
 	}
