@@ -126,7 +126,10 @@ func (b *bench) settings() []string {
 		"POSTHASTE_SENDER_NAME=Example Ltd", "POSTHASTE_POSTAL_ADDRESS=1 Sample Street, Exampletown",
 		"POSTHASTE_BOUNCE_DOMAIN=bounces.bench.example", "POSTHASTE_LIST_DOMAIN=lists.bench.example",
 	}
-	if b.public != "" {
+	switch {
+	case b.sink == nil: // mail may leave the machine, which needs a URL that its readers could reach
+		env = append(env, "POSTHASTE_PUBLIC_URL=https://mail.bench.example")
+	case b.public != "":
 		env = append(env, "POSTHASTE_PUBLIC_URL="+b.public)
 	}
 	return env
@@ -234,7 +237,7 @@ func (b *bench) seed(ctx context.Context) (err error) {
 // send schedules the campaign and watches it to its end.
 func (b *bench) send(ctx context.Context, config config) error {
 	composer := mailer.NewComposer(b.store, b.keys, mailer.Sender{Name: config.SenderName, PostalAddress: config.PostalAddress,
-		PublicURL: b.public, BounceDomain: config.BounceDomain, ListDomain: config.ListDomain})
+		PublicURL: cmp.Or(config.PublicURL, b.public), BounceDomain: config.BounceDomain, ListDomain: config.ListDomain})
 	draft := benchCampaign(b.topic)
 	links, err := composer.Check(ctx, draft)
 	if err != nil {

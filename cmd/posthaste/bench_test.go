@@ -96,6 +96,14 @@ func TestBench(t *testing.T) {
 			}
 		}
 	})
+	t.Run("to a next hop of somebody's", func(t *testing.T) {
+		t.Parallel()
+		sink := testkit.NewFastSink(t)
+		f := measure(t, "--recipients", "300", "--smtp", sink.URL())
+		if !f.AddsUp || f.Counts.Accepted != sink.Count() || f.PerSecond <= 0 {
+			t.Errorf("%d came, figures %+v", sink.Count(), f)
+		}
+	})
 	t.Run("refusals", func(t *testing.T) {
 		t.Parallel()
 		full := testkit.Postgres(t)
