@@ -9,7 +9,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -57,7 +56,6 @@ type link struct {
 	near, far net.Conn // far is nil until the target has answered; under Proxy.mu until then
 	ctx       context.Context
 	end       context.CancelFunc
-	broken    atomic.Bool // one side takes no more
 }
 
 // chunk is what one read gave: bytes, and why no more will come after them.
@@ -222,18 +220,19 @@ func (p *Proxy) take(near net.Conn) {
 
 // carry serves one link until both sides have said farewell or it is aborted.
 func (p *Proxy) carry(l *link) {
-	if p.dial(l) {
+	whole := p.dial(l)
+	if whole {
 		var directions sync.WaitGroup
-		directions.Go(func() { p.pass(l, l.near, l.far) })
-		directions.Go(func() { p.pass(l, l.far, l.near) })
+		var there, back bool
+		directions.Go(func() { there = p.pass(l, l.near, l.far) })
+		directions.Go(func() { back = p.pass(l, l.far, l.near) })
 		directions.Wait()
-	} else {
-		l.broken.Store(true)
+		whole = there && back
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.links, l)
-	if l.broken.Load() {
+	if !whole {
 		l.abort()
 		return
 	}
@@ -259,53 +258,44 @@ func (p *Proxy) dial(l *link) bool {
 	return l.ctx.Err() == nil
 }
 
-// pass brings what one side says to the other, each chunk at its time.
-func (p *Proxy) pass(l *link, from, to net.Conn) {
+// pass brings what one side says to the other, each chunk at its time. It
+// returns true when all of it has arrived, down to the farewell. When the other
+// takes no more, what that one said before may still be on its way back.
+func (p *Proxy) pass(l *link, from, to net.Conn) bool {
 	chunks := make(chan chunk, windowChunks)
 	p.wg.Go(func() { l.read(from, chunks) })
-	broken := false // to takes no more; what comes is lost, but the answers are not
 	for {
 		var c chunk
 		select {
 		case c = <-chunks:
 		case <-l.ctx.Done():
-			return
+			return false
 		}
-		for len(c.bytes) > 0 && !broken {
+		for len(c.bytes) > 0 {
 			if !p.enter(l, c.came) {
-				return
+				return false
 			}
 			n, err := to.Write(c.bytes)
 			p.leave()
 			c.bytes = c.bytes[n:]
 			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // that would be Stall
-				broken = true
-				l.broken.Store(true)
+				return false
 			}
 		}
 		if c.end == nil {
 			continue
 		}
-		if p.enter(l, c.came) {
-			p.finish(l, to, c.end, broken)
-			p.leave()
+		if !p.enter(l, c.came) {
+			return false
 		}
-		return
-	}
-}
-
-// finish tells one side how the other ended.
-func (p *Proxy) finish(l *link, to net.Conn, end error, broken bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case !errors.Is(end, io.EOF):
+		defer p.leave()
+		if errors.Is(c.end, io.EOF) {
+			return to.(interface{ CloseWrite() error }).CloseWrite() == nil
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		l.abort()
-	case broken: // to is past telling
-	case l.broken.Load():
-		l.abort()
-	default:
-		_ = to.(interface{ CloseWrite() error }).CloseWrite()
+		return false
 	}
 }
 

@@ -218,6 +218,27 @@ func TestProxyPassesResets(t *testing.T) {
 	broken(t, dial(t, p))
 }
 
+// A side that speaks to one that has gone still gets what that one said last.
+func TestProxyPassesLastWords(t *testing.T) {
+	t.Parallel()
+	listener := far(t)
+	p := testkit.NewProxy(t, listener.Addr().String())
+	client := dial(t, p)
+	server := answer(t, listener)
+	p.Delay(6 * moment)
+	for range 2 { // the first is answered with a reset, the second cannot be written
+		say(t, client, "hello?")
+		silent(t, client)
+	}
+	say(t, server, "421 bye")
+	_ = server.Close()
+	hear(t, client, "421 bye")
+	_ = client.SetReadDeadline(time.Now().Add(patience))
+	if n, err := client.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("heard %d bytes more, %v; want the end", n, err)
+	}
+}
+
 func TestProxyCuts(t *testing.T) {
 	overEcho(t, func(t *testing.T, p *testkit.Proxy) {
 		before := []net.Conn{met(t, p), met(t, p)}
@@ -289,10 +310,14 @@ func TestProxyStallTellsNobody(t *testing.T) {
 	p := testkit.NewProxy(t, listener.Addr().String())
 	client := dial(t, p)
 	server := answer(t, listener)
+	mute := dial(t, p)
+	muteServer := answer(t, listener)
 	p.Stall()
 	say(t, client, "last words")
 	_ = client.Close()
+	_ = mute.Close()
 	silent(t, server)
+	silent(t, muteServer)
 	other := dial(t, p)
 	_ = listener.SetDeadline(time.Now().Add(moment))
 	if _, err := listener.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
@@ -301,6 +326,7 @@ func TestProxyStallTellsNobody(t *testing.T) {
 	p.Heal()
 	hear(t, server, "last words")
 	ended(t, server)
+	ended(t, muteServer)
 	say(t, answer(t, listener), "welcome")
 	hear(t, other, "welcome")
 }
@@ -309,43 +335,41 @@ func TestProxyStallTellsNobody(t *testing.T) {
 // up again where it stood.
 func TestProxyStallsAmidAWrite(t *testing.T) {
 	t.Parallel()
-	var writer sync.WaitGroup
-	t.Cleanup(writer.Wait) // the last of the cleanups, when nothing holds it up any more
 	listener := far(t)
 	p := testkit.NewProxy(t, listener.Addr().String())
 	client := dial(t, p)
 	server := answer(t, listener)
 	_ = server.SetReadBuffer(chunk)
-	want := make([]byte, 128*chunk) // more than all buffers on the way hold
-	for i := range want {
-		want[i] = byte(i * i >> 8)
+	_ = client.SetWriteBuffer(chunk)
+	piece := make([]byte, chunk)
+	for i := range piece {
+		piece[i] = byte(i % 251) // a prime, so that no gap goes unseen
 	}
-	writer.Go(func() {
-		_, _ = client.Write(want)
-		_ = client.CloseWrite()
-	})
-	got := make([]byte, len(want))
-	_ = server.SetReadDeadline(time.Now().Add(patience))
-	arrived, err := io.ReadFull(server, got[:chunk])
-	if err != nil {
+	var want, got bytes.Buffer
+	var err error
+	for err == nil { // fill all buffers on the way
+		var n int
+		_ = client.SetWriteDeadline(time.Now().Add(moment))
+		n, err = client.Write(piece)
+		want.Write(piece[:n])
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
 	}
 	p.Stall()
-	for err == nil { // empty the buffers behind the proxy
-		var n int
+	for err = nil; err == nil; { // empty those behind the proxy
 		_ = server.SetReadDeadline(time.Now().Add(moment))
-		n, err = server.Read(got[arrived:])
-		arrived += n
+		_, err = io.CopyN(&got, server, chunk)
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) || arrived == len(want) {
-		t.Fatalf("%d bytes, %v; want a stalled link", arrived, err)
+	if !errors.Is(err, os.ErrDeadlineExceeded) || got.Len() == want.Len() {
+		t.Fatalf("%d bytes of %d, %v; want a stalled link", got.Len(), want.Len(), err)
 	}
 	p.Heal()
+	_ = client.CloseWrite()
 	_ = server.SetReadDeadline(time.Now().Add(patience))
-	if n, err := io.ReadFull(server, got[arrived:]); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("%d bytes, %v; want the %d that were sent", arrived+n, err, len(want))
+	if _, err := got.ReadFrom(server); err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) {
+		t.Errorf("%d bytes, %v; want the %d that were sent", got.Len(), err, want.Len())
 	}
-	ended(t, server)
 }
 
 func TestProxyDelays(t *testing.T) {
