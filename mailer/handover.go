@@ -22,6 +22,7 @@ type handover struct {
 	ctx     context.Context
 	mailing *Mailing
 	mails   []pending            // in their order
+	next    int                  // of mails
 	flights [underwayMost]flight // those under way; a message has the same place at all times
 	begun   int                  // how many have begun: the next one's place, modulo
 	ended   int                  // how many of those were answered: the oldest one's place, modulo
@@ -46,7 +47,7 @@ type flight struct {
 
 func (h *handover) open(ctx context.Context, l *lane, mailing *Mailing, mails []posthaste.Mail) {
 	h.lane, h.ctx, h.mailing, h.lost, h.halted = l, ctx, mailing, false, false
-	h.mails, h.back = h.mails[:0], h.back[:0]
+	h.mails, h.next, h.back = h.mails[:0], 0, h.back[:0]
 	for _, mail := range mails {
 		h.mails = append(h.mails, pending{Mail: mail})
 	}
@@ -56,22 +57,22 @@ func (h *handover) open(ctx context.Context, l *lane, mailing *Mailing, mails []
 // one left comes first again.
 func (h *handover) goesOn() bool {
 	if len(h.back) > 0 {
-		h.mails = slices.Concat(h.back, h.mails)
-		h.back = h.back[:0]
+		h.mails = slices.Concat(h.back, h.mails[h.next:])
+		h.next, h.back = 0, h.back[:0]
 	}
 	h.lost = false
-	return !h.halted && len(h.mails) > 0
+	return !h.halted && h.next < len(h.mails)
 }
 
 // Next makes the next mail that may begin.
 func (h *handover) Next() *relay.Item {
-	for !h.halted && len(h.mails) > 0 {
+	for !h.halted && h.next < len(h.mails) {
 		if h.stops(h.ctx) {
 			h.halted = true
 			break
 		}
-		next := h.mails[0]
-		h.mails = h.mails[1:]
+		next := h.mails[h.next]
+		h.next++
 		if item := h.begin(next); item != nil {
 			return item
 		}
@@ -114,7 +115,7 @@ func (h *handover) begin(next pending) *relay.Item {
 // Permit notes that the oldest mail under way is about to go.
 func (h *handover) Permit() bool {
 	oldest := &h.flights[h.ended%underwayMost]
-	h.permit = h.worker.mayBegin(h.claimed) && h.journal.Begin(h.chunk, oldest.Number, oldest.Recipient.ID)
+	h.permit = !h.owing && h.worker.mayBegin(h.claimed) && h.journal.Begin(h.chunk, oldest.Number, oldest.Recipient.ID)
 	h.halted = h.halted || !h.permit
 	return h.permit
 }
@@ -153,7 +154,7 @@ func (h *handover) Answered(answer relay.Answer) {
 		return
 	}
 	h.outcomes = append(h.outcomes, outcome)
-	if time.Since(h.recorded) > recordEvery {
+	if !h.owing && time.Since(h.recorded) > recordEvery {
 		h.record(h.ctx)
 	}
 }

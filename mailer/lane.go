@@ -255,25 +255,27 @@ func (l *lane) owe() {
 
 // insist repeats do until it succeeds, or, once ctx has ended, for insistFor;
 // it reports whether it succeeded. What cannot be recorded becomes uncertain.
-func (l *lane) insist(ctx context.Context, what string, do func(context.Context) error) bool {
-	var deadline time.Time
+func (l *lane) insist(ctx context.Context, what string, do func(ctx context.Context) error) bool {
+	// From the end of ctx on the time is counted, also of a call that is under way.
+	trying, giveUp := context.WithCancel(context.WithoutCancel(ctx))
+	defer giveUp()
+	stop := context.AfterFunc(ctx, func() {
+		pause(trying, insistFor)
+		giveUp()
+	})
+	defer stop()
 	for {
-		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerLimit)
+		limited, cancel := context.WithTimeout(trying, ledgerLimit)
 		err := do(limited)
 		cancel()
 		if err == nil {
 			return true
 		}
 		slog.Error("ledger does not answer", "worker", l.worker.id, "operation", what, "error", err)
-		if ctx.Err() != nil {
-			if deadline.IsZero() {
-				deadline = time.Now().Add(insistFor)
-			}
-			if time.Now().After(deadline) {
-				return false
-			}
+		if trying.Err() != nil {
+			return false
 		}
-		pause(context.WithoutCancel(ctx), storeRetry)
+		pause(trying, storeRetry)
 	}
 }
 

@@ -37,8 +37,8 @@ const (
 	// caller. It may be made again: doing the same twice changes nothing.
 	ledgerLimit = 10 * time.Second
 	// A worker that stops waits for answersFor for what the next hop has under way,
-	// and tries for insistFor to record it. With one call of the ledger under
-	// way it stops within 35 seconds, whatever does not answer.
+	// tries for insistFor to record it, and for ledgerLimit to say goodbye: within 35
+	// seconds it has stopped, whatever does not answer.
 	answersFor = 15 * time.Second
 	insistFor  = 10 * time.Second
 	// mailingLife is how long a mailing is tried, from the freeze or the last resume.

@@ -101,7 +101,9 @@ func (s *Scheduler) queue(ctx context.Context) error {
 			return err
 		}
 		if err := s.publisher.PublishChunks(ctx, chunks); err != nil {
-			return errors.Join(err, s.schedule.Unqueue(context.WithoutCancel(ctx), chunks))
+			taking, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerLimit)
+			defer cancel()
+			return errors.Join(err, s.schedule.Unqueue(taking, chunks))
 		}
 		if len(chunks) < queueBatch {
 			return nil

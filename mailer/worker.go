@@ -88,7 +88,9 @@ func (w *Worker) Run(ctx context.Context) error {
 	if w.owing.Load() {
 		return errors.Join(err, errors.New("outcomes could not be recorded; their deliveries become uncertain"))
 	}
-	return errors.Join(err, w.ledger.Leave(context.WithoutCancel(ctx), w.id))
+	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerLimit)
+	defer cancel()
+	return errors.Join(err, w.ledger.Leave(leaving, w.id))
 }
 
 func (w *Worker) beat(ctx context.Context) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"posthaste"
+	"posthaste/internal/bus"
 	"posthaste/internal/recipientfile"
 	"posthaste/internal/store"
 	"posthaste/internal/token"
@@ -52,6 +53,7 @@ type bench struct {
 	topic   posthaste.Topic
 	servers []*child
 	sink    *child // nil with a next hop of somebody's
+	nats    bool   // the broker is ours to clear
 	public  string
 	figures figures
 }
@@ -80,18 +82,26 @@ func (c benchCommand) Run(e *environment) (err error) {
 	return b.figures.writeTable(e.out)
 }
 
-func (b *bench) close() error {
+func (b *bench) close() (err error) {
 	for _, c := range append(b.servers, b.sink) {
 		c.end()
 	}
-	var err error
+	if b.nats {
+		err = bus.Clear(context.Background(), b.NATS)
+	}
 	if b.store != nil {
-		err = b.store.Close()
+		err = errors.Join(err, b.store.Close())
 	}
 	return errors.Join(err, os.RemoveAll(b.dir))
 }
 
 func (b *bench) run(ctx context.Context) error {
+	if b.NATS != "" {
+		if used, err := bus.InUse(ctx, b.NATS); err != nil || used {
+			return errors.Join(err, posthaste.Refuse("--nats", "is in use: a measurement would take part in what is sent there"))
+		}
+		b.nats = true
+	}
 	if err := b.startSink(ctx); err != nil {
 		return err
 	}

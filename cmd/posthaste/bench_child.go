@@ -42,7 +42,10 @@ func (b *bench) spawn(ctx context.Context, settings []string, args ...string) (*
 	if err != nil {
 		return nil, err
 	}
-	return &child{cmd, in, bufio.NewReader(out)}, cmd.Start()
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	return &child{cmd, in, bufio.NewReader(out)}, nil
 }
 
 // line reads what the process prints next.

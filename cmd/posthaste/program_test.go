@@ -174,7 +174,7 @@ func (p *program) await(out io.Reader, env, args []string) {
 	for len(wanted) > 0 && lines.Scan() {
 		fields := strings.Fields(lines.Text())
 		if len(fields) > 1 && wanted[fields[0]] != nil {
-			*wanted[fields[0]] = strings.TrimSuffix(fields[1], "/metrics")
+			*wanted[fields[0]] = fields[1]
 			delete(wanted, fields[0])
 		}
 	}

@@ -19,18 +19,8 @@ func (svc *service) journalDir() string { return filepath.Join(svc.config.DataDi
 // database that only one process has, all that a window covered is uncertain.
 // Elsewhere the scheduler finds out by a worker's silence.
 func (svc *service) recover(ctx context.Context) error {
-	lost, err := journal.Find(svc.journalDir())
-	if err != nil {
-		slog.Warn("a journal could not be read; more is uncertain than need be", "error", err)
-	}
-	for _, l := range lost {
-		if err := svc.store.Settle(ctx, l.Worker, l.Outcomes); err != nil {
-			return fmt.Errorf("settle %s: %w", l.Worker, err)
-		}
-		for _, outcomes := range l.Outcomes {
-			svc.metrics.Recorded(outcomes)
-		}
-		l.Forget()
+	if err := svc.settle(ctx); err != nil {
+		return err
 	}
 	if !svc.store.Single() {
 		return nil
@@ -41,6 +31,47 @@ func (svc *service) recover(ctx context.Context) error {
 		slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", uncertain)
 	}
 	return err
+}
+
+// settle records what the journals of workers that are gone say.
+func (svc *service) settle(ctx context.Context) error {
+	lost, err := journal.Find(svc.journalDir())
+	if err != nil {
+		slog.Warn("a journal could not be read; more is uncertain than need be", "error", err)
+	}
+	for i, l := range lost {
+		if err := svc.store.Settle(ctx, l.Worker, l.Outcomes); err != nil {
+			for _, rest := range lost[i:] {
+				rest.Leave()
+			}
+			return fmt.Errorf("settle %s: %w", l.Worker, err)
+		}
+		for _, outcomes := range l.Outcomes {
+			svc.metrics.Recorded(outcomes)
+		}
+		l.Forget()
+	}
+	return nil
+}
+
+// settleEvery is how soon a worker settles the journal of another one over the
+// same folder that was killed, well before its silence is noticed.
+const settleEvery = 3 * time.Second
+
+// settleOthers does that until ctx ends.
+func (svc *service) settleOthers(ctx context.Context) {
+	tick := time.NewTicker(settleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := svc.settle(ctx); err != nil && ctx.Err() == nil {
+				slog.Warn("a lost worker's journal waits to be settled", "error", err)
+			}
+		}
+	}
 }
 
 // instanceID names this start of this process: HOST-PID-MILLISECONDS.

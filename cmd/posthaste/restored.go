@@ -147,19 +147,23 @@ func holdCampaigns(e *environment, db *store.Store) error {
 		for _, c := range page {
 			before = c.ID
 			switch c.State {
+			case posthaste.Paused:
+				fmt.Fprintf(e.out, "Campaign %d (%s) was paused; it may have been resumed and sent since.\n", c.ID, c.Name)
+				continue
 			case posthaste.Sending:
-				_, err = db.Pause(e.ctx, c.ID)
+				if _, err = db.Pause(e.ctx, c.ID); err != nil {
+					return err
+				}
 				fmt.Fprintf(e.out, "Campaign %d (%s) was being sent and is paused: compare with the next hop's log before you resume or cancel it.\n", c.ID, c.Name)
 			case posthaste.Scheduled:
-				_, err = db.Unschedule(e.ctx, c.ID)
+				if _, err = db.Unschedule(e.ctx, c.ID); err != nil {
+					return err
+				}
 				fmt.Fprintf(e.out, "Campaign %d (%s) was scheduled for %s and is a draft again: it may have been sent since.\n", c.ID, c.Name, c.SendAt.Format(time.RFC3339))
 			default:
 				continue
 			}
 			held++
-			if err != nil {
-				return err
-			}
 		}
 		if len(page) < keepBatch {
 			fmt.Fprintf(e.out, "%d campaigns are held. The service can be started.\n", held)

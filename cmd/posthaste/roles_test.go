@@ -30,7 +30,7 @@ func TestRolesApart(t *testing.T) {
 	waitFor(t, "a third to be sent", func() bool { return sink.Count() > audience/3 })
 	doomed.kill()
 	done := front.untilSent(id)
-	if done.Counts.Accepted+done.Counts.Uncertain != audience || done.Counts.Uncertain > 2*32 {
+	if done.Counts.Accepted+done.Counts.Uncertain != audience || done.Counts.Uncertain > 2 { // the other worker settles the journal in their folder
 		t.Errorf("counts %+v", done.Counts)
 	}
 	for to, n := range sink.Times() {

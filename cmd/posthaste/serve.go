@@ -87,7 +87,7 @@ func (s serveCommand) Run(e *environment) error {
 		fmt.Fprintf(e.out, "operators   %s\n", localURL(svc.operators))
 	}
 	if svc.monitor != nil {
-		fmt.Fprintf(e.out, "monitor     %s/metrics\n", localURL(svc.monitor))
+		fmt.Fprintf(e.out, "monitor     %s (/metrics, /healthz, /readyz)\n", localURL(svc.monitor))
 	}
 	if svc.public != nil {
 		fmt.Fprintf(e.out, "recipients  %s (as %s in mails)\n", localURL(svc.public), svc.config.PublicURL)
@@ -213,6 +213,7 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 		running.Go(func() error { svc.keepSuppressions(ctx); return nil })
 	}
 	if s.has(workerRole) {
+		running.Go(func() error { svc.settleOthers(ctx); return nil })
 		running.Go(func() error {
 			jobs, err := svc.bus.Jobs(ctx)
 			if err != nil {

@@ -22,7 +22,11 @@ func (e *environment) openStore() (*store.Store, *token.Keys, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err = db.Migrate(e.ctx); err == nil {
+	// A database of another installation is not even migrated.
+	if err = db.CheckSecret(e.ctx, keys.Fingerprint()); err == nil {
+		_, err = db.Migrate(e.ctx)
+	}
+	if err == nil {
 		err = db.BindSecret(e.ctx, keys.Fingerprint())
 	}
 	if err != nil {

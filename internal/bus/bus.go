@@ -192,6 +192,43 @@ func (b *Bus) replicas(ctx context.Context) (int, error) {
 	return max(want, stream.CachedInfo().Config.Replicas), nil
 }
 
+// InUse reports whether some installation has its streams on a broker. It makes none.
+func InUse(ctx context.Context, url string) (bool, error) {
+	b, err := join(url)
+	if err != nil {
+		return false, err
+	}
+	defer b.Close()
+	_, err = b.js.Stream(ctx, chunkStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Clear removes everything that an installation has on a broker.
+func Clear(ctx context.Context, url string) error {
+	b, err := join(url)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	for _, stream := range []string{chunkStream, hitStream, suppressionStream} {
+		err = errors.Join(err, b.js.DeleteStream(ctx, stream))
+	}
+	return errors.Join(err, b.js.DeleteKeyValue(ctx, stateBucket), b.js.DeleteKeyValue(ctx, leaseBucket))
+}
+
+// join connects to a broker elsewhere and changes nothing there.
+func join(url string) (*Bus, error) {
+	conn, err := nats.Connect(url, options()...)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	js, err := jetstream.New(conn)
+	return &Bus{conn: conn, js: js}, err
+}
+
 // Ping asks the broker for a sign of life.
 func (b *Bus) Ping(ctx context.Context) error {
 	if err := b.conn.FlushWithContext(ctx); err != nil {

@@ -91,7 +91,9 @@ func recordBatch(ctx context.Context, consumer jetstream.Consumer, record func(c
 		return nil
 	}
 	// What was fetched is recorded even when ctx ends now: a stop waits for it.
-	if err := record(context.WithoutCancel(ctx), hits); err != nil {
+	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWait)
+	defer cancel()
+	if err := record(recording, hits); err != nil {
 		for _, msg := range messages {
 			_ = msg.NakWithDelay(hitWait)
 		}

@@ -212,7 +212,7 @@ func (m *Metrics) Answered(listener string, status int, took time.Duration) {
 	if m == nil {
 		return
 	}
-	class := [...]string{"5xx", "5xx", "2xx", "3xx", "4xx", "5xx"}[min(status/100, 5)]
+	class := [...]string{"5xx", "2xx", "2xx", "3xx", "4xx", "5xx"}[min(status/100, 5)]
 	m.requests.WithLabelValues(listener, class).Observe(took.Seconds())
 }
 

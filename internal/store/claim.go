@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -87,13 +88,30 @@ const (
 
 // readWindow reads deliveries, recipients, consents and suppressions in one
 // statement, so that they are of one moment.
-func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) ([]posthaste.Mail, error) {
-	rows, err := s.hot.read.QueryContext(ctx, campaignID, first, last)
+func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) (mails []posthaste.Mail, err error) {
+	if s.Single() {
+		mails, err = scanWindow(s.hot.read.QueryContext(ctx, campaignID, first, last))
+		return mails, translate("read window", err)
+	}
+	// A plan that was made while suppressions were few reads all of them for each
+	// delivery, until statistics are renewed: 8 and 25 µs were measured for a row.
+	err = s.db.RunInTx(ctx, &sql.TxOptions{ReadOnly: true}, func(ctx context.Context, tx bun.Tx) (err error) {
+		if _, err = exec(ctx, tx, "SET LOCAL enable_seqscan = off"); err != nil {
+			return err
+		}
+		read := tx.StmtContext(ctx, s.hot.read) //nolint:sqlclosecheck // it ends with the transaction
+		mails, err = scanWindow(read.QueryContext(ctx, campaignID, first, last))
+		return err
+	})
+	return mails, translate("read window", err)
+}
+
+func scanWindow(rows *sql.Rows, err error) ([]posthaste.Mail, error) {
 	if err != nil {
-		return nil, translate("read window", err)
+		return nil, err
 	}
 	defer rows.Close()
-	mails := make([]posthaste.Mail, 0, last-first+1)
+	var mails []posthaste.Mail
 	var attributes sql.RawBytes
 	for rows.Next() {
 		var m posthaste.Mail
@@ -101,18 +119,18 @@ func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) (
 		var consents, suppressed int64
 		r := &m.Recipient
 		if err := rows.Scan(&m.Number, &m.Attempts, &r.ID, &r.Email, &r.Name, &r.Locale, &r.TimeZone, &attributes, &known, &consents, &suppressed); err != nil {
-			return nil, translate("read window", err)
+			return nil, err
 		}
 		m.Allowed = known && consents&1 != 0 && suppressed == 0
 		m.Opens, m.Clicks = consents&2 != 0, consents&4 != 0
 		if len(attributes) > 2 {
 			if err := json.Unmarshal(attributes, &r.Attributes); err != nil {
-				return nil, translate("read attributes", err)
+				return nil, fmt.Errorf("read attributes: %w", err)
 			}
 		}
 		mails = append(mails, m)
 	}
-	return mails, translate("read window", rows.Err())
+	return mails, rows.Err()
 }
 
 // FindMail gives what a mail of a campaign to one recipient needs, outside any
@@ -139,15 +157,18 @@ func (s *Store) FindMail(ctx context.Context, topicID, recipientID int64) (posth
 // Beat tells that a worker lives. Its instants are the database's own, so that
 // the clocks of machines do not matter.
 func (s *Store) Beat(ctx context.Context, worker string) error {
-	_, err := exec(ctx, s.db, `INSERT INTO workers (id, seen_at) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`,
-		worker, s.now())
-	return translate("beat", err)
+	return s.inTx(ctx, "beat", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, `INSERT INTO workers (id, seen_at) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at`, worker, s.now())
+		return err
+	})
 }
 
 // Leave forgets a worker that stops in order, after it released its chunks.
 func (s *Store) Leave(ctx context.Context, worker string) error {
-	_, err := exec(ctx, s.db, "DELETE FROM workers WHERE id = ?", worker)
-	return translate("leave", err)
+	return s.inTx(ctx, "leave", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, "DELETE FROM workers WHERE id = ?", worker)
+		return err
+	})
 }
 
 // now is the database's clock as an SQL expression in microseconds; an SQLite

@@ -19,12 +19,14 @@ func (s *Store) RecordHits(ctx context.Context, hits []posthaste.Hit) error {
 	for i, h := range hits {
 		rows[i] = bun.Tuple([]any{h.ID, string(h.Kind), h.CampaignID, h.Number, h.RecipientID, h.Link, h.Network.String(), micros(h.At), string(h.Kind.Consent())})
 	}
-	_, err := exec(ctx, s.db, `WITH h (id, kind, campaign_id, number, recipient_id, link, network, at, purpose) AS (VALUES ?)
+	return s.inTx(ctx, "record hits", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, `WITH h (id, kind, campaign_id, number, recipient_id, link, network, at, purpose) AS (VALUES ?)
 		INSERT INTO hits (id, kind, campaign_id, number, recipient_id, link, network, at)
 		SELECT h.id, h.kind, h.campaign_id, h.number, h.recipient_id, h.link, h.network, h.at FROM h
 		JOIN consent_states c ON c.recipient_id = h.recipient_id AND c.purpose = h.purpose AND c.topic_id = 0 AND c.decision = 'given'
 		ON CONFLICT (id) DO NOTHING`, bun.List(rows))
-	return translate("record hits", err)
+		return err
+	})
 }
 
 // CountHits gives what consent allows to be known of a campaign.

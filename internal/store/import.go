@@ -39,6 +39,11 @@ func (s *Store) Import(ctx context.Context, order posthaste.Import, rows iter.Se
 		return report, translate("stage recipients", err)
 	}
 
+	done, err := s.turn(ctx)
+	if err != nil {
+		return report, translate("merge recipients", err)
+	}
+	defer done()
 	err = conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := s.merge(ctx, tx, order, &report); err != nil {
 			return err

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -70,6 +72,36 @@ func (s *Store) withMigrationLock(ctx context.Context, do func() error) error {
 // Setting names of the settings table.
 const secretSetting = "secret_fingerprint"
 
+// Empty reports whether the database has no table at all.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	var tables int64
+	err := s.db.NewRaw(s.pick("SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()",
+		"SELECT count(*) FROM sqlite_master WHERE type = 'table'")).Scan(ctx, &tables)
+	return tables == 0, translate("look for tables", err)
+}
+
+// CheckSecret is a Conflict when the database was filled with another secret.
+// It changes nothing, and an empty database fits any.
+func (s *Store) CheckSecret(ctx context.Context, fingerprint string) error {
+	if empty, err := s.Empty(ctx); err != nil || empty {
+		return err
+	}
+	var bound string
+	err := s.db.NewRaw("SELECT value FROM settings WHERE name = ?", secretSetting).Scan(ctx, &bound)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err == nil && bound != fingerprint {
+		err = wrongSecret(fingerprint, bound)
+	}
+	return translate("check secret", err)
+}
+
+func wrongSecret(fingerprint, bound string) error {
+	return &posthaste.Error{Kind: posthaste.Conflict, Message: fmt.Sprintf(
+		"the secret file (fingerprint %s) is not the one this database was filled with (%s): with it, opt-outs would be forgotten", fingerprint, bound)}
+}
+
 // BindSecret remembers the fingerprint of the secret file at the first call and
 // is a Conflict when a later one differs: with another secret every address
 // hash would miss and opt-outs would be forgotten.
@@ -84,8 +116,7 @@ func (s *Store) BindSecret(ctx context.Context, fingerprint string) error {
 			return err
 		}
 		if bound != fingerprint {
-			return &posthaste.Error{Kind: posthaste.Conflict, Message: fmt.Sprintf(
-				"the secret file (fingerprint %s) is not the one this database was filled with (%s): with it, opt-outs would be forgotten", fingerprint, bound)}
+			return wrongSecret(fingerprint, bound)
 		}
 		return nil
 	})

@@ -75,6 +75,10 @@ func (s *Store) SkipIDs(ctx context.Context) error {
 		for _, table := range []string{"recipients", "topics", "campaigns"} {
 			statement := "SELECT setval(pg_get_serial_sequence('" + table + "', 'id'), nextval(pg_get_serial_sequence('" + table + "', 'id')) + ?)"
 			if s.Single() {
+				// A table that never had a row has no row there either.
+				if _, err := exec(ctx, tx, "INSERT INTO sqlite_sequence (name, seq) SELECT '"+table+"', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = '"+table+"')"); err != nil {
+					return err
+				}
 				statement = "UPDATE sqlite_sequence SET seq = seq + ? WHERE name = '" + table + "'"
 			}
 			if _, err := exec(ctx, tx, statement, skipped); err != nil {

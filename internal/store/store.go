@@ -65,8 +65,21 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close closes all connections.
-func (s *Store) Close() error { return errors.Join(s.hot.close(), s.db.Close()) }
+// closeLimit bounds Close: connections are told one after the other to forget
+// their statements, and one that hangs answers only after seconds.
+const closeLimit = 2 * time.Second
+
+// Close closes all connections. What does not answer is left to the end of the process.
+func (s *Store) Close() error {
+	closed := make(chan error, 1) // whoever gave up does not read it
+	go func() { closed <- errors.Join(s.hot.close(), s.db.Close()) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeLimit):
+		return errors.New("the database does not let go of its connections")
+	}
+}
 
 // Single reports whether this process is the only one that can send from this
 // database, so that every worker of an earlier process must be gone.
@@ -84,15 +97,25 @@ func pool(db *sql.DB, connections int, d schema.Dialect) *bun.DB {
 // fair and costs nothing, rather than ask for its lock again and again, each
 // with a connection in hand.
 func (s *Store) inTx(ctx context.Context, what string, do func(ctx context.Context, tx bun.Tx) error) error {
-	if s.writer != nil {
-		select {
-		case s.writer <- struct{}{}:
-			defer func() { <-s.writer }()
-		case <-ctx.Done():
-			return translate(what, ctx.Err())
-		}
+	done, err := s.turn(ctx)
+	if err != nil {
+		return translate(what, err)
 	}
+	defer done()
 	return translate(what, s.db.RunInTx(ctx, nil, do))
+}
+
+// turn waits until this one may write.
+func (s *Store) turn(ctx context.Context) (done func(), err error) {
+	if s.writer == nil {
+		return func() {}, nil
+	}
+	select {
+	case s.writer <- struct{}{}:
+		return func() { <-s.writer }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // pick gives the form of a statement for this database.

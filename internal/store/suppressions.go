@@ -45,9 +45,11 @@ func (s *Store) ListSending(ctx context.Context, o posthaste.OptOut) (workers []
 // LiftStopAll takes back the recipient's own "stop all mail"; only the
 // recipient's preference page may ask for it.
 func (s *Store) LiftStopAll(ctx context.Context, recipientID int64) error {
-	_, err := exec(ctx, s.db, `DELETE FROM suppressions WHERE topic_id = 0 AND reason = ?
-		AND address_hash = (SELECT address_hash FROM recipients WHERE id = ?)`, posthaste.OptedOut, recipientID)
-	return translate("lift stop", err)
+	return s.inTx(ctx, "lift stop", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, `DELETE FROM suppressions WHERE topic_id = 0 AND reason = ?
+			AND address_hash = (SELECT address_hash FROM recipients WHERE id = ?)`, posthaste.OptedOut, recipientID)
+		return err
+	})
 }
 
 type suppressionRow struct {

@@ -53,7 +53,7 @@ const (
 
 // link is one connection through a Proxy.
 type link struct {
-	near, far net.Conn // far is nil until the target has answered; under Proxy.mu until then
+	near, far net.Conn // far is nil until the target has answered, and guarded by Proxy.mu until then
 	ctx       context.Context
 	end       context.CancelFunc
 }
@@ -154,7 +154,8 @@ func (p *Proxy) Heal() {
 	p.tell()
 }
 
-// tell wakes whoever waits for a change. The caller holds p.mu, as for the next three.
+// tell wakes whoever waits for a change. The caller holds p.mu, as it does for
+// setWriteDeadlines and drop.
 func (p *Proxy) tell() {
 	close(p.changed)
 	p.changed = make(chan struct{})
@@ -176,7 +177,7 @@ func (p *Proxy) drop() {
 	p.tell()
 }
 
-// abort ends a link for both sides.
+// abort ends a link for both sides at once.
 func (l *link) abort() {
 	l.end()
 	reset(l.near)
@@ -218,26 +219,24 @@ func (p *Proxy) take(near net.Conn) {
 	p.wg.Go(func() { p.carry(l) })
 }
 
-// carry serves one link until both sides have said farewell or it is aborted.
+// carry serves one link until both directions are over or it is aborted.
 func (p *Proxy) carry(l *link) {
-	whole := p.dial(l)
-	if whole {
+	connected := p.dial(l)
+	if connected {
 		var directions sync.WaitGroup
-		var there, back bool
-		directions.Go(func() { there = p.pass(l, l.near, l.far) })
-		directions.Go(func() { back = p.pass(l, l.far, l.near) })
+		directions.Go(func() { p.pass(l, l.near, l.far) })
+		directions.Go(func() { p.pass(l, l.far, l.near) })
 		directions.Wait()
-		whole = there && back
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.links, l)
-	if !whole {
+	if !connected {
 		l.abort()
 		return
 	}
 	l.end()
-	_ = l.near.Close()
+	_ = l.near.Close() // not abort: what was written last may still be under way
 	_ = l.far.Close()
 }
 
@@ -258,10 +257,10 @@ func (p *Proxy) dial(l *link) bool {
 	return l.ctx.Err() == nil
 }
 
-// pass brings what one side says to the other, each chunk at its time. It
-// returns true when all of it has arrived, down to the farewell. When the other
-// takes no more, what that one said before may still be on its way back.
-func (p *Proxy) pass(l *link, from, to net.Conn) bool {
+// pass brings what one side says to the other, each chunk at its time. When the
+// other takes no more, that is the end of this direction only: what that one
+// said last may still be on its way back.
+func (p *Proxy) pass(l *link, from, to net.Conn) {
 	chunks := make(chan chunk, windowChunks)
 	p.wg.Go(func() { l.read(from, chunks) })
 	for {
@@ -269,33 +268,32 @@ func (p *Proxy) pass(l *link, from, to net.Conn) bool {
 		select {
 		case c = <-chunks:
 		case <-l.ctx.Done():
-			return false
+			return
 		}
 		for len(c.bytes) > 0 {
 			if !p.enter(l, c.came) {
-				return false
+				return
 			}
 			n, err := to.Write(c.bytes)
 			p.leave()
 			c.bytes = c.bytes[n:]
 			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // that would be Stall
-				return false
+				return
 			}
 		}
 		if c.end == nil {
 			continue
 		}
 		if !p.enter(l, c.came) {
-			return false
+			return
 		}
-		defer p.leave()
 		if errors.Is(c.end, io.EOF) {
-			return to.(interface{ CloseWrite() error }).CloseWrite() == nil
+			_ = to.(interface{ CloseWrite() error }).CloseWrite()
+		} else {
+			l.abort()
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		l.abort()
-		return false
+		p.leave()
+		return
 	}
 }
 

@@ -182,12 +182,18 @@ func (l *Lane) Flush() {
 
 // abandon removes the whole journal: one with a gap would call a mail unsent that was sent.
 func (l *Lane) abandon(why error) {
-	l.journal.state.CompareAndSwap(keeping, abandoned)
+	if !l.journal.state.CompareAndSwap(keeping, stuck) {
+		return // another lane is at it
+	}
+	gone := true
 	for _, lane := range l.journal.lanes {
 		if err := os.Remove(lane.file.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			l.journal.state.Store(stuck)
+			gone = false
 			why = errors.Join(why, err)
 		}
+	}
+	if gone {
+		l.journal.state.Store(abandoned)
 	}
 	slog.Error("journal given up", "error", why)
 }
@@ -207,8 +213,15 @@ func (l Lost) Forget() {
 	}
 }
 
+// Leave gives the journal back, to be found again.
+func (l Lost) Leave() {
+	for _, file := range l.files {
+		_ = file.Close() // which unlocks it
+	}
+}
+
 // Find gives the journals in a folder whose workers are gone: nobody has them
-// locked. They are locked for the caller until Forget. Those of an earlier boot,
+// locked. They are locked for the caller until Forget or Leave. Those of an earlier boot,
 // and those that cannot be read, do not count and are removed.
 func Find(dir string) ([]Lost, error) {
 	now, err := boot()

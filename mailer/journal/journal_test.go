@@ -252,3 +252,20 @@ func BenchmarkBeginAnswered(b *testing.B) {
 		}
 	}
 }
+
+// TestALeftJournalIsFoundAgain, since whoever found it could not settle it.
+func TestALeftJournalIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, dir, "w", 2)
+	j.Lane(0).Begin(chunk, 102, 1020)
+	j.Die()
+	for range 2 {
+		found, err := journal.Find(dir)
+		must(t, err)
+		if len(found) != 1 || len(found[0].Outcomes[chunk]) != 1 {
+			t.Fatalf("found %+v", found)
+		}
+		found[0].Leave()
+	}
+}

@@ -151,6 +151,7 @@ func (t *talk) run() {
 				following = t.next()
 			}
 			if following != nil && !t.carries(following) {
+				following.HasBegun() // it will never have a MAIL FROM to wait for
 				answer = t.message(item, nil)
 			} else {
 				answer, told = t.message(item, following), following != nil
