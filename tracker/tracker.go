@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -51,6 +52,7 @@ type Service struct {
 	keys  *token.Keys
 
 	metrics *metrics.Metrics
+	warned  atomic.Int64 // Unix seconds
 
 	mu    sync.RWMutex
 	known map[int64][]string // by campaign; links never change once it is scheduled
@@ -142,7 +144,9 @@ func (s *Service) note(c echo.Context, kind posthaste.HitKind, claims token.Clai
 	err := s.hits.PublishHit(posthaste.Hit{ID: rand.Text(), Kind: kind, CampaignID: claims.CampaignID, Number: claims.Number,
 		RecipientID: claims.RecipientID, Link: claims.Link, Network: web.NetworkOf(c), At: time.Now().UTC().Truncate(time.Minute)})
 	if err != nil {
-		slog.Warn("hit not counted", "error", err)
+		if now := time.Now().Unix(); s.warned.Swap(now) != now { // once a second: there may be thousands
+			slog.Warn("hits are not counted", "error", err)
+		}
 		return
 	}
 	s.metrics.Hit(kind)

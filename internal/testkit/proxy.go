@@ -103,8 +103,8 @@ func (p *Proxy) Port() string {
 	return port
 }
 
-// Cut closes all connections, without a farewell where the network knows one
-// (a unix socket does not), and refuses new ones until Heal.
+// Cut resets all connections (a unix socket, which knows no reset, is closed)
+// and does so with new ones until Heal.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
