@@ -89,20 +89,7 @@ const (
 // readWindow reads deliveries, recipients, consents and suppressions in one
 // statement, so that they are of one moment.
 func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) (mails []posthaste.Mail, err error) {
-	if s.Single() {
-		mails, err = scanWindow(s.hot.read.QueryContext(ctx, campaignID, first, last))
-		return mails, translate("read window", err)
-	}
-	// A plan that was made while suppressions were few reads all of them for each
-	// delivery, until statistics are renewed: 8 and 25 µs were measured for a row.
-	err = s.db.RunInTx(ctx, &sql.TxOptions{ReadOnly: true}, func(ctx context.Context, tx bun.Tx) (err error) {
-		if _, err = exec(ctx, tx, "SET LOCAL enable_seqscan = off"); err != nil {
-			return err
-		}
-		read := tx.StmtContext(ctx, s.hot.read) //nolint:sqlclosecheck // it ends with the transaction
-		mails, err = scanWindow(read.QueryContext(ctx, campaignID, first, last))
-		return err
-	})
+	mails, err = scanWindow(s.hot.read.QueryContext(ctx, campaignID, first, last))
 	return mails, translate("read window", err)
 }
 
