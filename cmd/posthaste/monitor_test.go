@@ -3,11 +3,16 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
 	"posthaste/internal/testkit"
 )
+
+// notMetrics are other things whose names begin so.
+var notMetrics = map[string]bool{"posthaste_secret": true}
 
 // TestMonitor sends a campaign and reads what the process tells of it.
 func TestMonitor(t *testing.T) {
@@ -36,6 +41,17 @@ func TestMonitor(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %s", want)
+		}
+	}
+	for _, file := range []string{"../../deploy/alerts.yaml", "../../docs/operations.md"} {
+		words, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`posthaste_[a-z_]+[a-z]`).FindAllString(string(words), -1) {
+			if !strings.Contains(text, "\n"+name+"{") && !strings.Contains(text, "\n"+name+" ") && !strings.Contains(text, "\n"+name+"_bucket{") && !notMetrics[name] {
+				t.Errorf("%s names %s, which the program does not have", file, name)
+			}
 		}
 	}
 	if strings.Contains(text, "example.com") {

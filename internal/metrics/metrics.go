@@ -65,7 +65,27 @@ func New() *Metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_claim_age_seconds", Help: "Age of the oldest open window of this worker."}, m.claimAge),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_beat_age_seconds", Help: "Time since this worker's last beat reached the ledger."}, m.beatAge),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.begin()
 	return m
+}
+
+// begin has every series there from the start: a rate cannot be told of one
+// that appears with its first event.
+func (m *Metrics) begin() {
+	for _, state := range states {
+		m.deliveries.WithLabelValues(string(state))
+	}
+	for _, result := range []string{"connected", "failed"} {
+		m.dials.WithLabelValues(result)
+	}
+	for _, kind := range []posthaste.HitKind{posthaste.Open, posthaste.Click} {
+		m.hits.WithLabelValues(string(kind))
+	}
+	for _, listener := range []string{"operator", "public"} {
+		for _, class := range []string{"2xx", "3xx", "4xx", "5xx"} {
+			m.requests.WithLabelValues(listener, class)
+		}
+	}
 }
 
 // Queue has the depth of a stream asked for at each scrape: chunks or hits.
