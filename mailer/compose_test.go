@@ -111,6 +111,9 @@ func TestBothWaysMeanTheSame(t *testing.T) {
 			}
 			wantHeader, wantBodies := read(t, plain.Message)
 			header, bodies := read(t, spliced.Message)
+			if id := "<" + h.composer.MessageID(c, mail.Number) + ">"; len(header["Message-Id"]) != 1 || header["Message-Id"][0] != id {
+				rt.Fatalf("message id %v, want %s", header["Message-Id"], id)
+			}
 			if diff := cmp.Diff(wantHeader, header); diff != "" {
 				rt.Fatalf("header (-plain +form):\n%s", diff)
 			}

@@ -164,6 +164,15 @@ func (m *Mailing) link(path string, p token.Purpose, c token.Claims) string {
 	return string(m.composer.keys.AppendSeal(url, p, c))
 }
 
+// MessageID is that of a delivery, without angle brackets, as its mail has it.
+func (c *Composer) MessageID(campaign posthaste.Campaign, number int64) string {
+	from, err := address.ParseMailbox(campaign.From)
+	if err != nil { // a campaign that has deliveries has been compiled
+		return ""
+	}
+	return c.keys.MessageID(campaign.ID, number) + "@" + from.Domain
+}
+
 // messageID is a delivery's own, or a new one for a preview or a test: receivers
 // drop a second message of the same id.
 func (m *Mailing) messageID(number int64) string {

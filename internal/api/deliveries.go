@@ -24,6 +24,7 @@ type deliveryView struct {
 	Number    int64                   `json:"number"`
 	Recipient int64                   `json:"recipient"`
 	Email     string                  `json:"email,omitempty"` // none once the recipient is erased
+	MessageID string                  `json:"message_id"`      // as in the mail, to find it in the next hop's log
 	State     posthaste.DeliveryState `json:"state"`
 	Attempts  int                     `json:"attempts"`
 	RetryAt   *time.Time              `json:"retry_at,omitempty"`
@@ -31,8 +32,12 @@ type deliveryView struct {
 	ChangedAt time.Time               `json:"changed_at"`
 }
 
-func viewDelivery(d posthaste.Delivery) deliveryView {
-	return deliveryView{d.Number, d.RecipientID, d.Email, d.State, d.Attempts, orNull(d.RetryAt), viewReply(d.Reply), d.ChangedAt}
+// viewDelivery shows the deliveries of a campaign.
+func (a *API) viewDelivery(k posthaste.Campaign) func(posthaste.Delivery) deliveryView {
+	return func(d posthaste.Delivery) deliveryView {
+		return deliveryView{d.Number, d.RecipientID, d.Email, a.composer.MessageID(k, d.Number), d.State, d.Attempts,
+			orNull(d.RetryAt), viewReply(d.Reply), d.ChangedAt}
+	}
 }
 
 func (a *API) listDeliveries(c echo.Context) error {
@@ -60,7 +65,7 @@ func (a *API) listDeliveries(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, listOf(found, limit, viewDelivery, func(d posthaste.Delivery) int64 { return d.Number }))
+	return c.JSON(http.StatusOK, listOf(found, limit, a.viewDelivery(k), func(d posthaste.Delivery) int64 { return d.Number }))
 }
 
 // resolve decides an uncertain delivery by a person.
@@ -93,7 +98,7 @@ func (a *API) resolve(c echo.Context) error {
 			a.announce(c.Request().Context(), k.ID, k.State)
 		}
 	}
-	return c.JSON(http.StatusOK, viewDelivery(d))
+	return c.JSON(http.StatusOK, a.viewDelivery(k)(d))
 }
 
 // campaignAndRecipient reads a request about one mail of a campaign; named

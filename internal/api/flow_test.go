@@ -131,7 +131,7 @@ func (h *house) running(v1, path string) {
 			h.tb.Errorf("%s: %v", step.verb, got)
 		}
 	}
-	if got := items(h.call("GET", sending+"/deliveries?state=uncertain&limit=1", "", 200)); len(got) != 1 || at(got[0], "number") != "1" || at(got[0], "reply", "text") == "" {
+	if got := items(h.call("GET", sending+"/deliveries?state=uncertain&limit=1", "", 200)); len(got) != 1 || at(got[0], "number") != "1" || at(got[0], "reply", "text") == "" || at(got[0], "message_id") == "" {
 		h.tb.Errorf("deliveries %v", got)
 	}
 	if got := h.call("POST", sending+"/deliveries/1/resolve", `{"decision":"accepted"}`, 200); at(got, "state") != "accepted" {

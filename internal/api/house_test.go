@@ -65,6 +65,9 @@ func (*composer) Check(_ context.Context, c posthaste.Campaign) ([]string, error
 	return []string{"https://example.com/a"}, nil
 }
 func (c *composer) CheckSender() error { return c.sender }
+func (*composer) MessageID(c posthaste.Campaign, number int64) string {
+	return fmt.Sprintf("%d.%d@example.com", c.ID, number)
+}
 func (*composer) Preview(_ context.Context, c posthaste.Campaign, recipientID int64) (posthaste.Preview, error) {
 	return posthaste.Preview{Subject: fmt.Sprint(c.Subject, " to ", recipientID), HTML: "<p>", Text: "t", Source: "s"}, nil
 }

@@ -79,6 +79,7 @@ type Composer interface {
 	Check(ctx context.Context, c posthaste.Campaign) (links []string, err error)
 	CheckSender() error
 	Preview(ctx context.Context, c posthaste.Campaign, recipientID int64) (posthaste.Preview, error)
+	MessageID(c posthaste.Campaign, number int64) string
 }
 
 // Workers is how the API reaches those who send.
