@@ -130,11 +130,11 @@ func BenchmarkSend(b *testing.B) {
 	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				args := []string{"--recipients", "50000"}
+				parts, args := benchParts[name], []string{"--recipients", "50000"}
 				if name == two {
-					name, args = "postgres and NATS on a port", append(args, "--workers", "2", "--connections", "4")
+					parts, args = benchParts["postgres and NATS on a port"], append(args, "--workers", "2", "--connections", "4")
 				}
-				f := measure(b, append(benchParts[name](b), args...)...)
+				f := measure(b, append(parts(b), args...)...)
 				b.ReportMetric(f.PerSecond, "messages/s")
 				b.ReportMetric(f.CPU.Sender, "sender-s/100k")
 				b.ReportMetric(f.PeakMB, "MB-peak")
