@@ -410,7 +410,7 @@ func (s *leavers) report() error {
 		}
 		lasts = append(lasts, max(0, time.UnixMicro(at).Sub(a.from)))
 		if time.UnixMicro(at).After(a.answer) {
-			f.BegunAfterAnswer++
+			f.ReadAfterAnswer++
 		}
 	}
 	f.OptOutAnswerP99, f.OptOutLastP99 = milliseconds(percentile(answers, 99)), milliseconds(percentile(lasts, 99))

@@ -38,7 +38,7 @@ type figures struct {
 	OptOuts               int              `json:"opt_outs"`
 	OptOutAnswerP99       float64          `json:"opt_out_answer_p99_ms"`
 	OptOutLastP99         float64          `json:"opt_out_to_last_message_p99_ms"`
-	BegunAfterAnswer      int              `json:"begun_after_answer"`
+	ReadAfterAnswer       int              `json:"read_after_answer"` // by the sink, which may be a moment after it was written
 	HitsPerSecond         float64          `json:"beacon_hits_per_second"`
 	Counts                posthaste.Counts `json:"counts"`
 	AddsUp                bool             `json:"adds_up"`
