@@ -10,7 +10,17 @@ const (
 	ForTopic  Purpose = "topic"  // mailings of one topic
 	ForOpens  Purpose = "opens"  // counting that this person opens mails
 	ForClicks Purpose = "clicks" // counting which links this person follows
+	ForNotice Purpose = "notice" // notices of one optional type; the only one that holds without a row
 )
+
+// PurposeOf is the purpose of decisions about a TopicID: a topic, or the topic
+// that an optional notice type is.
+func PurposeOf(topicID int64) Purpose {
+	if topicID < 0 {
+		return ForNotice
+	}
+	return ForTopic
+}
 
 // Decision is what the recipient decided.
 type Decision string
@@ -39,7 +49,7 @@ type Consent struct {
 	ID          int64
 	RecipientID int64
 	Purpose     Purpose
-	TopicID     int64 // 0 unless Purpose is ForTopic
+	TopicID     int64 // 0 unless Purpose is ForTopic, or ForNotice: see TypeAsTopic
 	Decision    Decision
 	Channel     Channel
 	Source      string // where it was given: a form's address, a file's name

@@ -20,6 +20,10 @@ const (
 	Conflict Kind = "conflict"
 	// Unauthorized: no key, or one that is not known.
 	Unauthorized Kind = "unauthorized"
+	// Forbidden: the key is known and may not do this.
+	Forbidden Kind = "forbidden"
+	// Limited: too many requests; Message says when to come again.
+	Limited Kind = "limited"
 	// TooLarge: the input is past a stated limit.
 	TooLarge Kind = "too large"
 	// Unavailable: a part that is needed does not answer; trying again later may help.

@@ -26,20 +26,20 @@ const AllTopics int64 = 0
 type Suppression struct {
 	ID          int64
 	AddressHash []byte
-	TopicID     int64 // AllTopics, or the one topic it stops
+	TopicID     int64 // AllTopics, the one topic it stops, or an optional notice type as one
 	Reason      Reason
 	Evidence    string // an SMTP reply, a ticket, the channel
 	Actor       string
 	CreatedAt   time.Time
 }
 
-// OptOut is a recipient's wish to hear no more of one topic, or of any.
+// OptOut is a recipient's wish to hear no more of one topic or optional notice type, or of any.
 type OptOut struct {
 	RecipientID int64
-	TopicID     int64 // AllTopics, or one topic
+	TopicID     int64 // AllTopics, one topic, or one optional notice type: see TypeAsTopic
 	Channel     Channel
 	Network     Network
 }
 
-// Stops reports whether the opt-out concerns mailings of the topic.
+// Stops reports whether the opt-out concerns mailings of the topic, or notices of the type as one.
 func (o OptOut) Stops(topicID int64) bool { return o.TopicID == AllTopics || o.TopicID == topicID }

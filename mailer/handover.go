@@ -101,7 +101,7 @@ func (h *handover) begin(next pending) *relay.Item {
 		h.outcomes = append(h.outcomes, outcome)
 		return nil
 	}
-	if !h.worker.mayBegin(h.claimed) { // begin may have had to wait
+	if !h.mayBegin(h.claimed) { // begin may have had to wait
 		begun()
 		h.halted = true
 		return nil
@@ -115,7 +115,7 @@ func (h *handover) begin(next pending) *relay.Item {
 // Permit notes that the oldest mail under way is about to go.
 func (h *handover) Permit() bool {
 	oldest := &h.flights[h.ended%underwayMost]
-	h.permit = !h.owing && h.worker.mayBegin(h.claimed) && h.journal.Begin(h.chunk, oldest.Number, oldest.Recipient.ID)
+	h.permit = !h.owing && h.mayBegin(h.claimed) && h.journal.Begin(h.chunk, oldest.Number, oldest.Recipient.ID)
 	h.halted = h.halted || !h.permit
 	return h.permit
 }
@@ -130,11 +130,10 @@ func (h *handover) Answered(answer relay.Answer) {
 	h.permit = false
 	outcome := posthaste.Outcome{Number: f.Number, RecipientID: f.Recipient.ID, Reply: answer.Reply, At: time.Now()}
 
-	silent := answer.Lost && !answer.Unknown && answer.Reply.Stage != posthaste.AtDot && (answer.Reply.Code == 0 || answer.Reply.Code == 421)
 	bystander := h.lost // lost with the mail before it
 	h.lost = h.lost || answer.Lost
 	switch {
-	case silent && (bystander || !f.again || h.halted):
+	case answer.Unanswered() && (bystander || !f.again || h.halted):
 		f.again = f.again || !bystander
 		h.back = append(h.back, f.pending)
 		outcome.State = posthaste.Queued
@@ -142,7 +141,7 @@ func (h *handover) Answered(answer relay.Answer) {
 		outcome.State = posthaste.Uncertain
 	default:
 		since := h.mailing.campaign.SendingSince
-		outcome.State, outcome.RetryAt = bounce.Decide(answer.Reply, f.Attempts+1, since, outcome.At, since.Add(mailingLife), rand.Float64())
+		outcome.State, outcome.RetryAt = bounce.Mailings.Decide(answer.Reply, f.Attempts+1, since, outcome.At, since.Add(mailingLife), rand.Float64())
 	}
 	if noted {
 		h.journal.Answered(outcome)

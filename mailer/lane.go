@@ -2,65 +2,45 @@ package mailer
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
 	"posthaste"
 	"posthaste/mailer/journal"
-	"posthaste/mailer/relay"
-)
-
-const (
-	// dialFirst and dialMost bound the back-off after a connection that did not
-	// come about; it says nothing about any recipient, so no attempt is counted.
-	dialFirst = time.Second
-	dialMost  = time.Minute
-	// storeRetry is how long a lane waits before it asks the ledger again for
-	// what it must not lose.
-	storeRetry = 500 * time.Millisecond
 )
 
 // lane is one connection's worth of a worker. It has one chunk at a time.
 type lane struct {
-	worker     *Worker
-	number     int
-	connection relay.Connection
-	used       time.Time
-	outcomes   []posthaste.Outcome // not recorded yet
-	chunk      posthaste.Chunk
-	claimed    time.Time // just before the open window was
-	size       int       // of the next window
-	recorded   time.Time
-	owing      bool // an outcome could not be recorded
-	journal    *journal.Lane
-	handover   handover
-	sending    context.Context // a stop lets a message that has begun come to its end, for a while
+	*link
+	worker   *Worker
+	number   int
+	outcomes []posthaste.Outcome // not recorded yet
+	chunk    posthaste.Chunk
+	claimed  time.Time // just before the open window was
+	size     int       // of the next window
+	recorded time.Time
+	owing    bool // an outcome could not be recorded
+	journal  *journal.Lane
+	handover handover
+	sending  context.Context // a stop lets a message that has begun come to its end, for a while
 }
 
 // run takes jobs until ctx ends.
 func (l *lane) run(ctx context.Context) {
-	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
+	sending, cut := outlasting(ctx, answersFor)
 	defer cut()
-	stopping := context.AfterFunc(ctx, func() {
-		pause(sending, answersFor)
-		cut()
-	})
-	defer stopping()
 	l.sending = sending
 	defer l.hangUp()
 	for ctx.Err() == nil {
 		job, err := l.worker.queue.Next(ctx)
 		if err != nil && ctx.Err() == nil {
-			slog.Warn("queue does not answer", "worker", l.worker.id, "error", err)
+			slog.Warn("queue does not answer", "worker", l.id, "error", err)
 			pause(ctx, storeRetry)
 		}
 		if job != nil {
 			l.work(ctx, job)
 		}
-		if l.connection != nil && time.Since(l.used) > idleLimit {
-			l.hangUp()
-		}
+		l.hangUpIfIdle()
 	}
 }
 
@@ -83,7 +63,7 @@ func (l *lane) work(ctx context.Context, job Job) {
 		return
 	}
 	known := l.workOn(ctx, chunk)
-	l.worker.metrics.Released(l.number)
+	l.metrics.Released(l.number)
 	l.worker.inHand.Delete(chunk)
 	if !known { // else it would be queued again only when its message is taken for lost
 		_ = job.Return()
@@ -99,7 +79,7 @@ func (l *lane) work(ctx context.Context, job Job) {
 // whether it is known that the chunk could be taken, or that it could not.
 func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) (known bool) {
 	asked := time.Now()
-	taken, err := l.worker.ledger.TakeChunk(ctx, chunk, l.worker.id)
+	taken, err := l.worker.ledger.TakeChunk(ctx, chunk, l.id)
 	known = err == nil
 	if err == nil && taken {
 		l.worker.unhalt(chunk.CampaignID, asked)
@@ -108,8 +88,8 @@ func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) (known bool) {
 	// Also after an error, since the chunk may have been taken all the same. But
 	// what could not be recorded must not be released: it would be sent again.
 	if (taken || err != nil) && !l.owing {
-		released := l.insist(ctx, "release chunk", func(ctx context.Context) error {
-			return l.worker.ledger.Release(ctx, chunk, l.worker.id, l.outcomes)
+		released := insist(ctx, l.id, "release chunk", func(ctx context.Context) error {
+			return l.worker.ledger.Release(ctx, chunk, l.id, l.outcomes)
 		})
 		if released {
 			l.isRecorded()
@@ -123,43 +103,6 @@ func (l *lane) workOn(ctx context.Context, chunk posthaste.Chunk) (known bool) {
 	return known
 }
 
-// connect makes sure that there is a connection, and waits for one as long as ctx lasts.
-func (l *lane) connect(ctx context.Context) bool {
-	for wait := dialFirst; l.connection == nil; wait = min(2*wait, dialMost) {
-		connection, err := l.dial(ctx)
-		if err == nil {
-			l.connection = connection
-			break
-		}
-		if ctx.Err() != nil {
-			return false
-		}
-		slog.Warn("next hop does not take connections", "worker", l.worker.id, "error", err, "wait", wait)
-		pause(ctx, wait)
-		if ctx.Err() != nil {
-			return false
-		}
-	}
-	l.used = time.Now()
-	return true
-}
-
-func (l *lane) dial(ctx context.Context) (relay.Connection, error) {
-	connection, err := l.worker.hop.Dial(ctx)
-	if ctx.Err() == nil {
-		l.worker.metrics.Dialled(err)
-	}
-	return connection, err
-}
-
-func (l *lane) hangUp() {
-	if l.connection != nil {
-		_ = l.connection.Close() // whatever it says, the messages are decided
-		l.connection = nil
-		l.worker.metrics.HungUp()
-	}
-}
-
 // sendChunk claims and sends window after window. It ends early, without an
 // error, when the campaign or the worker stops or the connection cannot be had
 // again: Release then gives back what is left.
@@ -171,12 +114,12 @@ func (l *lane) sendChunk(ctx context.Context, chunk posthaste.Chunk) error {
 	l.recorded, l.claimed, l.chunk = time.Now(), time.Now(), chunk
 	for !l.stops(ctx) {
 		l.claimed = time.Now()
-		mails, err := l.worker.ledger.Claim(ctx, chunk, l.worker.id, l.outcomes, l.size)
+		mails, err := l.worker.ledger.Claim(ctx, chunk, l.id, l.outcomes, l.size)
 		if err != nil {
 			return err
 		}
 		l.isRecorded()
-		l.worker.metrics.Claimed(l.number, l.claimed)
+		l.metrics.Claimed(l.number, l.claimed)
 		if len(mails) == 0 || !l.sendWindow(ctx, mailing, mails) {
 			return nil
 		}
@@ -213,25 +156,11 @@ func (l *lane) sendWindow(ctx context.Context, mailing *Mailing, mails []posthas
 	return !h.halted
 }
 
-// redial opens the connection again in the middle of a window, with one try:
-// nothing claimed should wait for long.
-func (l *lane) redial(ctx context.Context) bool {
-	connection, err := l.dial(ctx)
-	if err != nil {
-		if refused, ok := errors.AsType[*relay.ConnectError](err); ok && ctx.Err() == nil {
-			slog.Warn("next hop does not take connections", "worker", l.worker.id, "error", refused)
-		}
-		return false
-	}
-	l.connection = connection
-	return true
-}
-
 // record writes what is known. It goes on trying: an outcome that is forgotten
 // would be a mail that nobody can account for.
 func (l *lane) record(ctx context.Context) {
-	recorded := l.insist(ctx, "record outcomes", func(ctx context.Context) error {
-		return l.worker.ledger.Record(ctx, l.chunk, l.worker.id, l.outcomes)
+	recorded := insist(ctx, l.id, "record outcomes", func(ctx context.Context) error {
+		return l.worker.ledger.Record(ctx, l.chunk, l.id, l.outcomes)
 	})
 	if recorded {
 		l.isRecorded()
@@ -242,7 +171,7 @@ func (l *lane) record(ctx context.Context) {
 
 // isRecorded notes that the ledger has all outcomes.
 func (l *lane) isRecorded() {
-	l.worker.metrics.Recorded(l.outcomes)
+	l.metrics.Recorded(l.outcomes)
 	l.outcomes, l.recorded = l.outcomes[:0], time.Now()
 	l.journal.Clear()
 }
@@ -251,40 +180,4 @@ func (l *lane) isRecorded() {
 func (l *lane) owe() {
 	l.owing = true
 	l.worker.owing.Store(true)
-}
-
-// insist repeats do until it succeeds, or, once ctx has ended, for insistFor;
-// it reports whether it succeeded. What cannot be recorded becomes uncertain.
-func (l *lane) insist(ctx context.Context, what string, do func(ctx context.Context) error) bool {
-	// From the end of ctx on the time is counted, also of a call that is under way.
-	trying, giveUp := context.WithCancel(context.WithoutCancel(ctx))
-	defer giveUp()
-	stop := context.AfterFunc(ctx, func() {
-		pause(trying, insistFor)
-		giveUp()
-	})
-	defer stop()
-	for {
-		limited, cancel := context.WithTimeout(trying, ledgerLimit)
-		err := do(limited)
-		cancel()
-		if err == nil {
-			return true
-		}
-		slog.Error("ledger does not answer", "worker", l.worker.id, "operation", what, "error", err)
-		if trying.Err() != nil {
-			return false
-		}
-		pause(trying, storeRetry)
-	}
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -2,6 +2,7 @@ package mailer
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"posthaste"
@@ -22,8 +23,43 @@ type Ledger interface {
 	Claim(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome, size int) ([]posthaste.Mail, error)
 	Record(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error
 	Release(ctx context.Context, c posthaste.Chunk, worker string, outcomes []posthaste.Outcome) error
+	Beats
+}
+
+// Beats is how the ledger knows which workers live.
+type Beats interface {
 	Beat(ctx context.Context, worker string) error
 	Leave(ctx context.Context, worker string) error
+}
+
+// NoticeLedger is what a notifier reads and writes. Its methods say in
+// internal/store what each guarantees.
+type NoticeLedger interface {
+	ClaimNotices(ctx context.Context, ids []int64, worker string) ([]posthaste.NoticeMail, error)
+	RecordNotices(ctx context.Context, worker string, outcomes []posthaste.NoticeOutcome) error
+	Beats
+}
+
+// NoticeContent gives what notices are composed of.
+type NoticeContent interface {
+	FindNoticeTypeVersion(ctx context.Context, id, version int64) (posthaste.NoticeType, error)
+	FindNoticeFiles(ctx context.Context, callID int64) ([]posthaste.NoticeFile, error)
+}
+
+// Intake is what taking notices in reads and writes.
+type Intake interface {
+	FindNoticeType(ctx context.Context, key string) (posthaste.NoticeType, error)
+	FindNoticeAnswer(ctx context.Context, call posthaste.NoticeCall) (posthaste.NoticeCall, error)
+	AcceptNotices(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error)
+}
+
+// NoticeSchedule is what the scheduler of notices reads and writes.
+type NoticeSchedule interface {
+	QueueNotices(ctx context.Context, now time.Time, empty bool, limit int) ([]int64, error)
+	UnqueueNotices(ctx context.Context, ids []int64) error
+	ExpireNotices(ctx context.Context, now time.Time) (int64, error)
+	ReleaseLostNotices(ctx context.Context, silence time.Duration) (int64, error)
+	ForgetNotices(ctx context.Context, limit int) (int64, error)
 }
 
 // Schedule is what the scheduler reads and writes.
@@ -53,9 +89,34 @@ type Job interface {
 	Return() error
 }
 
+// NoticeQueue gives notifiers their jobs.
+type NoticeQueue interface {
+	// Next waits a few seconds for a job; nil without an error means none came.
+	Next(ctx context.Context) (NoticeJob, error)
+}
+
+// NoticeJob is one message of the notices' queue.
+type NoticeJob interface {
+	IDs() []int64
+	KeepAlive() (stop func())
+	Done(ctx context.Context) error
+	Return() error
+}
+
+// NoticePublisher is where notices are queued.
+type NoticePublisher interface {
+	PublishNotices(ctx context.Context, ids []int64) error
+	QueuedNotices(ctx context.Context) (uint64, error)
+}
+
+// Hearing is how a worker hears of opt-outs.
+type Hearing interface {
+	HearOptOuts(worker string, heard func(posthaste.OptOut)) (stop func(), err error)
+}
+
 // Signals are what a worker hears while it sends.
 type Signals interface {
-	HearOptOuts(worker string, heard func(posthaste.OptOut)) (stop func(), err error)
+	Hearing
 	WatchStates(ctx context.Context, heard func(campaignID int64, state posthaste.CampaignState)) error
 	ServeTests(send func(campaignID, recipientID int64) (posthaste.Reply, error)) (stop func(), err error)
 }

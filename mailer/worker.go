@@ -3,7 +3,6 @@ package mailer
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,7 @@ import (
 
 // Worker sends what is queued over a number of connections of its own.
 type Worker struct {
-	id          string
+	*pulse
 	connections int
 	ledger      Ledger
 	queue       Queue
@@ -26,20 +25,17 @@ type Worker struct {
 	composer    *Composer
 	hop         relay.Dialer
 	optOuts     *optOuts
-	halted      sync.Map                  // campaign id → time.Time at which it was heard to stand still
-	beaten      atomic.Pointer[time.Time] // the last beat
-	lapsed      atomic.Pointer[time.Time] // the last beat that came late
-	owing       atomic.Bool               // some outcome could not be recorded
-	inHand      sync.Map                  // posthaste.Chunk → the lane that has it
+	halted      sync.Map    // campaign id → time.Time at which it was heard to stand still
+	owing       atomic.Bool // some outcome could not be recorded
+	inHand      sync.Map    // posthaste.Chunk → the lane that has it
 	journal     *journal.Journal
-	metrics     *metrics.Metrics // nil: nobody measures
 }
 
 // NewWorker makes a worker. id must be new at every start of a process: a lost
 // worker is known by it. connections is the number of SMTP connections at most; j
 // has as many lanes, or is nil for a worker that keeps no journal.
 func NewWorker(id string, connections int, j *journal.Journal, ledger Ledger, queue Queue, signals Signals, composer *Composer, hop relay.Dialer) *Worker {
-	return &Worker{id: id, connections: connections, journal: j, ledger: ledger, queue: queue, signals: signals,
+	return &Worker{pulse: &pulse{id: id, beats: ledger}, connections: connections, journal: j, ledger: ledger, queue: queue, signals: signals,
 		composer: composer, hop: hop, optOuts: newOptOuts()}
 }
 
@@ -69,73 +65,22 @@ func (w *Worker) Run(ctx context.Context) error {
 		return err
 	}
 	defer stopTests()
-	if err := w.beatOnce(ctx); err != nil {
+	// The beat goes on until the last connection has given back its chunk.
+	stopBeating, err := w.start(ctx)
+	if err != nil {
 		return err
 	}
-	// The beat goes on until the last connection has given back its chunk.
-	beating, stopBeating := context.WithCancel(context.WithoutCancel(ctx))
-	beats := make(chan struct{})
-	go func() { defer close(beats); w.beat(beating) }()
-
 	var lanes errgroup.Group
 	for n := range w.connections {
-		l := &lane{worker: w, number: n, journal: w.journal.Lane(n), size: windowFirst}
+		l := &lane{link: w.link(w.hop), worker: w, number: n, journal: w.journal.Lane(n), size: windowFirst}
 		lanes.Go(func() error { l.run(ctx); return nil })
 	}
 	err = lanes.Wait()
 	stopBeating()
-	<-beats
 	if w.owing.Load() {
 		return errors.Join(err, errors.New("outcomes could not be recorded; their deliveries become uncertain"))
 	}
-	leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), ledgerLimit)
-	defer cancel()
-	return errors.Join(err, w.ledger.Leave(leaving, w.id))
-}
-
-func (w *Worker) beat(ctx context.Context) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := w.beatOnce(ctx); err != nil && ctx.Err() == nil {
-				slog.Warn("worker cannot reach the ledger", "worker", w.id, "error", err)
-			}
-		}
-	}
-}
-
-func (w *Worker) beatOnce(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, fence)
-	defer cancel()
-	asked := time.Now()
-	if err := w.ledger.Beat(ctx, w.id); err != nil {
-		return err
-	}
-	if last := w.beaten.Load(); last != nil && late(*last) {
-		now := time.Now()
-		w.lapsed.Store(&now)
-	}
-	w.beaten.Store(&asked)
-	w.metrics.Beaten(asked)
-	return nil
-}
-
-// mayBegin reports whether something of a window that was opened at an instant
-// may begin. It may not when the last beat is so long ago that the worker may
-// be taken for lost, as after it was stopped for a while, nor when that was so
-// since: the window may have been taken away.
-func (w *Worker) mayBegin(opened time.Time) bool {
-	lapsed := w.lapsed.Load()
-	return !late(*w.beaten.Load()) && (lapsed == nil || lapsed.Before(opened))
-}
-
-// late counts by both clocks, since the monotonic one may stand still with the machine.
-func late(beat time.Time) bool {
-	return time.Since(beat) > fence || time.Now().Round(0).Sub(beat.Round(0)) > fence
+	return errors.Join(err, w.leave(ctx))
 }
 
 func (w *Worker) hearState(campaignID int64, state posthaste.CampaignState) {

@@ -34,7 +34,7 @@ func (c *compiler) assemble(layout *language.Program) (*Mail, error) {
 	if err := posthaste.RefuseAll(c.faults); err != nil {
 		return nil, err
 	}
-	text, err := c.text(body)
+	text, err := c.textPart(body)
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +46,11 @@ func (c *compiler) assemble(layout *language.Program) (*Mail, error) {
 	if _, err := premailer.NewPremailer(goquery.NewDocumentFromNode(doc), premailer.NewOptions()).Transform(); err != nil {
 		return nil, fmt.Errorf("inline styles: %w", err)
 	}
-	links := c.links(doc)
-	c.pixel(doc)
+	var links []string
+	if !c.notice { // whose links are direct, and which has no pixel
+		links = c.links(doc)
+		c.pixel(doc)
+	}
 	program, err := c.program(doc, len(links))
 	if err != nil {
 		return nil, err
@@ -235,18 +238,18 @@ func (c *compiler) pixel(doc *html.Node) {
 	}
 }
 
-// program parses the finished document and checks what every mailing must have.
+// program parses the finished document and checks what every mail must have.
 func (c *compiler) program(doc *html.Node, links int) (*language.Program, error) {
 	var out bytes.Buffer
 	if err := html.Render(&out, doc); err != nil {
 		return nil, fmt.Errorf("write document: %w", err)
 	}
 	markup, origin := c.marks.restore(out.String())
-	known := slices.Clone(c.names.list)
+	known := []string{pixelName}
 	for n := range links {
 		known = append(known, clickName+strconv.Itoa(n))
 	}
-	options := namesOf(append(known, pixelName)).options("body", language.HTML)
+	options := c.names.layout().with(known...).options("body", language.HTML)
 	options.At = func(offset int) (string, int, int) {
 		from := origin(offset)
 		return from.field, from.line, from.column
@@ -258,7 +261,11 @@ func (c *compiler) program(doc *html.Node, links int) (*language.Program, error)
 	if size := program.LiteralSize(); size > maxHTML {
 		return nil, clipped(size)
 	}
-	for _, name := range []string{"sender.postal_address", "links.unsubscribe"} {
+	needed := []string{"sender.postal_address", "links.unsubscribe"}
+	if c.notice {
+		needed = []string{"sender.name", "notice.reason"}
+	}
+	for _, name := range needed {
 		if !program.Writes(name) {
 			return nil, posthaste.Refuse("layout", "it must always show {{ "+name+" }}")
 		}

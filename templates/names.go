@@ -10,6 +10,7 @@ import (
 type names struct {
 	list  []string
 	known map[string]bool
+	data  func(path []string) bool // of a notice, what stands under "data"; else nil
 }
 
 // authorNames are the names known to authors.
@@ -40,6 +41,9 @@ const (
 	contentName   = "content"
 )
 
+// dataName is under what a notice's data stand.
+const dataName = "data"
+
 // The names that Compile itself writes: the address of the n-th link, and of the pixel.
 const (
 	clickName = "links.click." // and n
@@ -48,13 +52,25 @@ const (
 
 // layout adds the names that only a layout knows.
 func (n names) layout() names {
-	return namesOf(append([]string{subjectName, preheaderName, contentName}, n.list...))
+	return n.with(subjectName, preheaderName, contentName, "links.unsubscribe", "links.preferences", "notice.reason", "notice.name")
+}
+
+// with adds names.
+func (n names) with(more ...string) names {
+	all := namesOf(append(more, n.list...))
+	all.data = n.data
+	return all
 }
 
 func (n names) options(field string, context language.Context) language.Options {
 	return language.Options{
 		Name: field, Context: context, Names: n.list, TrustedURLs: trusted,
-		Known: func(path []string) bool { return n.known[dotted(path)] },
+		Known: func(path []string) bool {
+			if n.data != nil && len(path) > 1 && path[0] == dataName {
+				return n.data(path[1:])
+			}
+			return n.known[dotted(path)]
+		},
 	}
 }
 

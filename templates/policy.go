@@ -98,6 +98,7 @@ func (c *compiler) checkElement(token html.Token, at spot) {
 			c.checkLink(a.Val, at)
 		case a.Key == "src" || a.Key == "background" || a.Key == "poster":
 			c.checkImage(a.Val, at)
+			c.checkNoBeacon(a.Val, token, at)
 		case a.Key == "srcset" || a.Key == "formaction" || a.Key == "srcdoc" || a.Key == "ping":
 			c.refuseAt(at, "the attribute %s of <%s> cannot be used", a.Key, token.Data)
 		}
@@ -132,6 +133,7 @@ func (c *compiler) checkLink(link string, at spot) {
 		}
 	case "http", "https":
 		u, err := url.Parse(link)
+		c.checkNoCampaign(u, at)
 		if strings.HasPrefix(rest, "//"+c.marks.prefix) || err == nil && u.Host != "" {
 			return
 		}

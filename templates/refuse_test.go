@@ -73,8 +73,8 @@ func TestCompileRefusesFields(t *testing.T) {
 		field  string
 		want   string
 	}{
-		{"answer", func(s *templates.Source) { s.Subject = "RE: your order" }, "subject", `line 1, column 1: a mailing is no answer: it cannot begin with "RE:"`},
-		{"forwarded", func(s *templates.Source) { s.Subject = " Fwd: your order" }, "subject", `line 1, column 1: a mailing is no answer: it cannot begin with "Fwd:"`},
+		{"answer", func(s *templates.Source) { s.Subject = "RE: your order" }, "subject", `line 1, column 1: this mail is no answer: it cannot begin with "RE:"`},
+		{"forwarded", func(s *templates.Source) { s.Subject = " Fwd: your order" }, "subject", `line 1, column 1: this mail is no answer: it cannot begin with "Fwd:"`},
 		{"no subject", func(s *templates.Source) { s.Subject = " " }, "subject", "is empty"},
 		{"two lines", func(s *templates.Source) { s.Subject = "a\nb" }, "subject", "line 1, column 2: this must be one line"},
 		{"unknown name", func(s *templates.Source) { s.Preheader = "a {{ x.y.z }}" }, "preheader", "line 1, column 6: unknown name x.y.z; known are "},

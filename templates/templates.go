@@ -90,6 +90,8 @@ func Compile(src Source, attributes []string) (*Mail, error) {
 type compiler struct {
 	src       Source
 	names     names
+	notice    bool    // what is compiled is a notice: other rules, another frame
+	written   *string // the text part of a notice, if its author wrote it
 	faults    []posthaste.Field
 	subject   *language.Program
 	preheader *language.Program
@@ -154,13 +156,16 @@ func (c *compiler) checkSubject() {
 	}
 	for _, prefix := range []string{"re:", "fwd:", "fw:"} {
 		if len(subject) >= len(prefix) && strings.EqualFold(subject[:len(prefix)], prefix) {
-			c.refuse("subject", "line 1, column 1: a mailing is no answer: it cannot begin with %q", subject[:len(prefix)])
+			c.refuse("subject", "line 1, column 1: this mail is no answer: it cannot begin with %q", subject[:len(prefix)])
 		}
 	}
 }
 
 // layout parses the layout that the source names.
 func (c *compiler) layout() (*language.Program, error) {
+	if c.notice {
+		return language.Parse(noticeLayout, c.names.layout().options("layout", language.HTML))
+	}
 	if !slices.Contains(Layouts(), c.src.Layout) {
 		return nil, posthaste.Refuse("layout", fmt.Sprintf("is %q; known are %s", c.src.Layout, strings.Join(Layouts(), ", ")))
 	}

@@ -22,6 +22,27 @@ Unsubscribe: {{ links.unsubscribe }}
 {% if links.preferences %}Choose your topics: {{ links.preferences }}
 {% endif %}`
 
+// noticeFooter ends the text part of a notice: who sends, why, and, if the
+// recipient can switch it off, how.
+const noticeFooter = `
+
+--------
+{{ sender.name }}
+{% if sender.postal_address %}{{ sender.postal_address }}
+{% endif %}
+You receive this because {{ notice.reason }}.
+{% if links.unsubscribe %}Switch these notices off: {{ links.unsubscribe }}
+{% endif %}{% if links.preferences %}Your choices: {{ links.preferences }}
+{% endif %}`
+
+// textPart is what the author wrote as such, or else made of the body.
+func (c *compiler) textPart(body []*html.Node) (*language.Program, error) {
+	if c.written == nil {
+		return c.text(body)
+	}
+	return language.Parse(*c.written+noticeFooter, c.names.layout().options("text", language.Text))
+}
+
 // text makes the text part of the body: the same words, and the same tags of
 // the template, without markup. Its links are direct.
 func (c *compiler) text(body []*html.Node) (*language.Program, error) {
@@ -34,10 +55,13 @@ func (c *compiler) text(body []*html.Node) (*language.Program, error) {
 	for _, n := range body {
 		root.RemoveChild(n)
 	}
-	options := c.names.options("body", language.Text)
+	options := c.names.layout().options("body", language.Text)
 	options.At = func(offset int) (string, int, int) {
 		from := origin(offset)
 		return from.field, from.line, from.column
+	}
+	if c.notice {
+		return language.Parse(source+noticeFooter, options)
 	}
 	return language.Parse(source+footer, options)
 }

@@ -24,6 +24,21 @@ func (q queue) Next(ctx context.Context) (mailer.Job, error) {
 	return job{j}, err
 }
 
+// noticeQueue makes the bus's jobs of notices the mailer's.
+type noticeQueue struct{ jobs *bus.NoticeJobs }
+
+func (q noticeQueue) Next(ctx context.Context) (mailer.NoticeJob, error) {
+	j, err := q.jobs.Next(ctx)
+	if j == nil {
+		return nil, err // as above
+	}
+	return noticeJob{j}, err
+}
+
+type noticeJob struct{ *bus.NoticeJob }
+
+func (j noticeJob) IDs() []int64 { return j.NoticeJob.IDs }
+
 type job struct{ *bus.Job }
 
 func (j job) Chunk() posthaste.Chunk { return j.Job.Chunk }

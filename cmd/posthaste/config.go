@@ -46,6 +46,9 @@ type config struct {
 	DKIMKeys string `env:"POSTHASTE_DKIM_KEYS"`
 	// Connections is the most SMTP connections of one worker, 1 to 256.
 	Connections int `env:"POSTHASTE_CONNECTIONS" envDefault:"8"`
+	// NoticeConnections is the most SMTP connections that one worker keeps for
+	// account notices, beside Connections, 1 to 64.
+	NoticeConnections int `env:"POSTHASTE_NOTICE_CONNECTIONS" envDefault:"4"`
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `env:"POSTHASTE_TRUSTED_PROXIES"`
 }
@@ -54,7 +57,7 @@ const configHelp = `The environment configures it: POSTHASTE_DATABASE_URL (sqlit
 POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_MONITOR_LISTEN (127.0.0.1:8082 | off),
 POSTHASTE_PUBLIC_URL,
 POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_BOUNCE_DOMAIN,
-POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_TRUSTED_PROXIES (CIDR,…). README.md says what each does.`
+POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_NOTICE_CONNECTIONS (4), POSTHASTE_TRUSTED_PROXIES (CIDR,…). README.md says what each does.`
 
 // readConfig reads the variables and fills in what follows from others. A name
 // that begins with POSTHASTE_ and is none of them is refused: it is a typing mistake.
@@ -92,6 +95,9 @@ func (c config) complete() (config, error) {
 	fill(&c.SecretFile, filepath.Join(c.DataDir, "secret"))
 	if c.Connections < 1 || c.Connections > 256 {
 		return c, posthaste.Refuse("POSTHASTE_CONNECTIONS", "must be a whole number from 1 to 256")
+	}
+	if c.NoticeConnections < 1 || c.NoticeConnections > 64 {
+		return c, posthaste.Refuse("POSTHASTE_NOTICE_CONNECTIONS", "must be a whole number from 1 to 64")
 	}
 	if c.PublicURL == "" {
 		return c, nil // known once the listener is: see withPublicURL

@@ -182,7 +182,7 @@ func (d demo) printLedger(c posthaste.Campaign, counts posthaste.Counts) error {
 // show says where to look. The key is new at every start, since only its hash is kept.
 func (d demo) show(ctx context.Context, c posthaste.Campaign) error {
 	key, hash := api.NewKey()
-	if err := d.store.PutKey(ctx, "demo", hash); err != nil {
+	if _, err := d.store.PutKey(ctx, posthaste.Key{Name: "demo", Scopes: posthaste.Scopes}, hash, posthaste.BySystem); err != nil {
 		return err
 	}
 	console := strings.Replace(localURL(d.operators), "http://", "http://demo:"+key+"@", 1)

@@ -47,6 +47,7 @@ func (svc *service) serveMonitor(ctx context.Context, s serveCommand) error {
 			}
 		}
 		svc.metrics.Queue("chunks", depth(svc.bus.QueuedChunks))
+		svc.metrics.Queue("notices", depth(svc.bus.QueuedNotices))
 		svc.metrics.Queue("hits", depth(svc.bus.QueuedHits))
 	}
 	return web.Serve(ctx, e, svc.monitor, profileLimit, grace)

@@ -26,6 +26,9 @@ func (svc *service) recover(ctx context.Context) error {
 		return nil
 	}
 	uncertain, err := svc.store.ReleaseLost(ctx, 0)
+	if err == nil {
+		_, err = svc.store.ReleaseLostNotices(ctx, 0)
+	}
 	svc.metrics.Lost(uncertain)
 	if uncertain > 0 {
 		slog.Warn("the last run ended in the middle of sending; deliveries are uncertain", "count", uncertain)

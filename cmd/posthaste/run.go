@@ -22,9 +22,7 @@ type commands struct {
 	Health   healthCommand   `cmd:"" help:"Ask the process on this machine whether it lives."`
 	Bench    benchCommand    `cmd:"" help:"Measure how fast it sends, with data of its own."`
 	Sink     sinkCommand     `cmd:"" help:"Run an SMTP server that takes every message and keeps none, to try sending out."`
-	Key      struct {
-		Add keyAddCommand `cmd:"" help:"Make an API key. It is shown once; a key of the same name stops working."`
-	} `cmd:"" help:"API keys."`
+	Key      keyCommand      `cmd:"" help:"API keys."`
 }
 
 // environment is what a command runs in.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -60,6 +61,9 @@ type service struct {
 	store     *store.Store
 	bus       *bus.Bus
 	composer  *mailer.Composer
+	notices   *mailer.NoticeComposer
+	intake    *mailer.NoticeIntake
+	meter     *api.Meter
 	unsub     *unsubscribe.Service
 	hop       hop
 	metrics   *metrics.Metrics
@@ -134,8 +138,12 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 	if err := svc.recover(e.ctx); err != nil {
 		return err
 	}
-	svc.composer = mailer.NewComposer(svc.store, svc.keys, mailer.Sender{Name: svc.config.SenderName, PostalAddress: svc.config.PostalAddress,
-		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain, Signer: signer})
+	sender := mailer.Sender{Name: svc.config.SenderName, PostalAddress: svc.config.PostalAddress,
+		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain, Signer: signer}
+	svc.composer = mailer.NewComposer(svc.store, svc.keys, sender)
+	svc.notices = mailer.NewNoticeComposer(svc.store, svc.keys, sender)
+	svc.intake = mailer.NewNoticeIntake(svc.store, svc.notices, svc.bus)
+	svc.meter = api.NewMeter(svc.store)
 	svc.unsub = unsubscribe.New(svc.store, svc.bus, svc.keys, svc.config.SenderName)
 	svc.unsub.Measure(svc.metrics)
 	return nil
@@ -201,6 +209,7 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 	}
 	if s.has(webRole) {
 		running.Go(func() error { return svc.serveOperators(ctx) })
+		running.Go(func() error { svc.meter.Run(ctx); return nil })
 	}
 	if s.has(publicRole) {
 		running.Go(func() error { return svc.servePublic(ctx) })
@@ -208,11 +217,29 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 	if s.has(schedulerRole) {
 		scheduler := mailer.NewScheduler(svc.store, svc.bus)
 		scheduler.Measure(svc.metrics)
-		running.Go(func() error { svc.bus.LeadScheduling(ctx, id, scheduler.Run); return nil })
+		notices := mailer.NewNoticeScheduler(svc.store, svc.bus)
+		running.Go(func() error {
+			svc.bus.LeadScheduling(ctx, id, func(ctx context.Context) {
+				var both sync.WaitGroup
+				both.Go(func() { scheduler.Run(ctx) })
+				both.Go(func() { notices.Run(ctx) })
+				both.Wait()
+			})
+			return nil
+		})
 		running.Go(func() error { svc.recordHits(ctx); return nil })
 		running.Go(func() error { svc.keepSuppressions(ctx); return nil })
 	}
 	if s.has(workerRole) {
+		running.Go(func() error {
+			jobs, err := svc.bus.NoticeJobs(ctx)
+			if err != nil {
+				return err
+			}
+			notifier := mailer.NewNotifier(id+"-notices", svc.config.NoticeConnections, svc.store, noticeQueue{jobs}, svc.bus, svc.notices, svc.hop.dialer)
+			notifier.Measure(svc.metrics)
+			return notifier.Run(ctx)
+		})
 		running.Go(func() error { svc.settleOthers(ctx); return nil })
 		running.Go(func() error {
 			jobs, err := svc.bus.Jobs(ctx)
@@ -232,8 +259,9 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 
 func (svc *service) serveOperators(ctx context.Context) error {
 	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies, Metrics: svc.metrics})
-	api.New(svc.store, svc.composer, svc.bus, svc.unsub).Register(e)
-	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store)), svc.store, svc.hop.outbox)
+	api.New(api.Parts{Store: svc.store, Composer: svc.composer, Workers: svc.bus, OptOuts: svc.unsub, Notices: svc.notices, Intake: svc.intake,
+		Meter: svc.meter}).Register(e)
+	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store, svc.meter), api.Require(posthaste.UseConsole, svc.meter)), svc.store, svc.hop.outbox)
 	return web.Serve(ctx, e, svc.operators, operatorTimeout, grace)
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"posthaste"
-	"posthaste/internal/api"
 	"posthaste/internal/recipientfile"
 	"posthaste/internal/store"
 	"posthaste/internal/token"
@@ -55,25 +54,6 @@ func (migrateCommand) Run(e *environment) error {
 	return err
 }
 
-type keyAddCommand struct {
-	Name string `arg:"" help:"Who or what will use the key."`
-}
-
-// Run makes a key and shows it.
-func (k keyAddCommand) Run(e *environment) error {
-	db, _, err := e.openStore()
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	key, hash := api.NewKey()
-	if err := db.PutKey(e.ctx, k.Name, hash); err != nil {
-		return err
-	}
-	fmt.Fprintln(e.out, key)
-	return nil
-}
-
 type importCommand struct {
 	File    string `arg:"" type:"existingfile" help:"CSV file: email, name, locale, time_zone, then attributes."`
 	Topic   string `required:"" help:"Key of the topic that they chose."`
@@ -103,7 +83,7 @@ func (i importCommand) Run(e *environment) error {
 		return err
 	}
 	bar := newBytesBar(e.out, info.Size(), "Importing")
-	report, err := recipientfile.Import(e.ctx, db, bar.reader(file), posthaste.Import{TopicID: topic.ID, DryRun: i.DryRun, Actor: "command line",
+	report, err := recipientfile.Import(e.ctx, db, bar.reader(file), posthaste.Import{TopicID: topic.ID, DryRun: i.DryRun, Actor: byCommandLine,
 		Evidence: posthaste.Evidence{Source: i.Source, Wording: i.Wording}})
 	bar.finish()
 	if err != nil {

@@ -1,14 +1,29 @@
-// Package api is the operator's JSON API. Every route needs a key; every fault
-// of the input is answered with a problem document (RFC 9457) that names the
-// field and the reason, and nothing half done.
+// Package api is the operator's JSON API. Every route needs a key with the
+// route's scope; every fault of the input is answered with a problem document
+// (RFC 9457) that names the field and the reason, and nothing half done.
 //
 // Handlers parse, validate, make one call and write. The package knows no SQL,
 // NATS or SMTP: store.go says what it needs of them.
 package api
 
 import (
+	"net/http"
+
 	"github.com/labstack/echo/v4"
+
+	"posthaste"
 )
+
+// Parts are what the API is made of.
+type Parts struct {
+	Store    Store
+	Composer Composer
+	Workers  Workers
+	OptOuts  OptOuts
+	Notices  NoticeComposer
+	Intake   Intake
+	Meter    *Meter
+}
 
 // API answers operators. It is safe for concurrent use.
 type API struct {
@@ -16,40 +31,84 @@ type API struct {
 	composer Composer
 	workers  Workers
 	optOuts  OptOuts
+	notices  NoticeComposer
+	intake   Intake
+	meter    *Meter
 }
 
 // New makes the API.
-func New(store Store, composer Composer, workers Workers, optOuts OptOuts) *API {
-	return &API{store, composer, workers, optOuts}
+func New(p Parts) *API {
+	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Notices, p.Intake, p.Meter}
+}
+
+// base is below what all routes are.
+const base = "/api/v1"
+
+// Route is one operation of the API, and the one scope that it needs. Anyone
+// who holds a key that works may use one without a scope.
+type Route struct {
+	Method, Path string
+	Scope        posthaste.Scope
+	handle       echo.HandlerFunc
 }
 
 // Register adds the routes below /api/v1.
 func (a *API) Register(e *echo.Echo) {
-	g := e.Group("/api/v1", Authenticate(a.store))
-	g.POST("/topics", a.addTopic)
-	g.GET("/topics", a.listTopics)
+	g := e.Group(base, Authenticate(a.store, a.meter))
+	for _, r := range a.Routes() {
+		var needs []echo.MiddlewareFunc
+		if r.Scope != "" {
+			needs = append(needs, Require(r.Scope, a.meter))
+		}
+		g.Add(r.Method, r.Path, r.handle, needs...)
+	}
+}
 
-	g.POST("/recipients/import", a.importRecipients)
-	g.GET("/recipients/:recipient", a.showRecipient)
-	g.PUT("/recipients/:recipient", a.putRecipient)
-	g.GET("/recipients/:recipient/consents", a.listConsents)
-	g.POST("/recipients/:recipient/consents", a.recordConsent)
+// Routes lists them all. A path names its parameters after a colon.
+func (a *API) Routes() []Route {
+	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	return []Route{
+		{post, "/topics", posthaste.WriteTopics, a.addTopic},
+		{get, "/topics", posthaste.ReadTopics, a.listTopics},
 
-	g.POST("/campaigns", a.addCampaign)
-	g.GET("/campaigns", a.listCampaigns)
-	g.GET("/campaigns/:campaign", a.showCampaign)
-	g.PATCH("/campaigns/:campaign", a.patchCampaign)
-	g.POST("/campaigns/:campaign/schedule", a.schedule)
-	g.POST("/campaigns/:campaign/unschedule", a.move(a.store.Unschedule))
-	g.POST("/campaigns/:campaign/pause", a.move(a.store.Pause))
-	g.POST("/campaigns/:campaign/resume", a.move(a.store.Resume))
-	g.POST("/campaigns/:campaign/cancel", a.move(a.store.Cancel))
-	g.POST("/campaigns/:campaign/test", a.sendTest)
-	g.POST("/campaigns/:campaign/preview", a.preview)
-	g.GET("/campaigns/:campaign/deliveries", a.listDeliveries)
-	g.POST("/campaigns/:campaign/deliveries/:delivery/resolve", a.resolve)
+		{post, "/recipients/import", posthaste.WriteRecipients, a.importRecipients},
+		{get, "/recipients/:recipient", posthaste.ReadRecipients, a.showRecipient},
+		{put, "/recipients/:recipient", posthaste.WriteRecipients, a.putRecipient},
+		{get, "/recipients/:recipient/consents", posthaste.ReadRecipients, a.listConsents},
+		{post, "/recipients/:recipient/consents", posthaste.WriteRecipients, a.recordConsent},
 
-	g.POST("/suppressions", a.suppress)
-	g.GET("/suppressions", a.listSuppressions)
-	g.DELETE("/suppressions/:suppression", a.liftSuppression)
+		{post, "/campaigns", posthaste.WriteCampaigns, a.addCampaign},
+		{get, "/campaigns", posthaste.ReadCampaigns, a.listCampaigns},
+		{get, "/campaigns/:campaign", posthaste.ReadCampaigns, a.showCampaign},
+		{patch, "/campaigns/:campaign", posthaste.WriteCampaigns, a.patchCampaign},
+		{post, "/campaigns/:campaign/schedule", posthaste.SendCampaigns, a.schedule},
+		{post, "/campaigns/:campaign/unschedule", posthaste.SendCampaigns, a.move(a.store.Unschedule)},
+		{post, "/campaigns/:campaign/pause", posthaste.SendCampaigns, a.move(a.store.Pause)},
+		{post, "/campaigns/:campaign/resume", posthaste.SendCampaigns, a.move(a.store.Resume)},
+		{post, "/campaigns/:campaign/cancel", posthaste.SendCampaigns, a.move(a.store.Cancel)},
+		{post, "/campaigns/:campaign/test", posthaste.SendCampaigns, a.sendTest},
+		{post, "/campaigns/:campaign/preview", posthaste.ReadCampaigns, a.preview},
+		{get, "/campaigns/:campaign/deliveries", posthaste.ReadCampaigns, a.listDeliveries},
+		{post, "/campaigns/:campaign/deliveries/:delivery/resolve", posthaste.SendCampaigns, a.resolve},
+
+		{post, "/suppressions", posthaste.WriteSuppressions, a.suppress},
+		{get, "/suppressions", posthaste.ReadSuppressions, a.listSuppressions},
+		{del, "/suppressions/:suppression", posthaste.WriteSuppressions, a.liftSuppression},
+
+		{post, "/notice-types", posthaste.WriteNoticeTypes, a.addNoticeType},
+		{get, "/notice-types", posthaste.ReadNoticeTypes, a.listNoticeTypes},
+		{get, "/notice-types/:type", posthaste.ReadNoticeTypes, a.showNoticeType},
+		{put, "/notice-types/:type", posthaste.WriteNoticeTypes, a.putNoticeType},
+		{post, "/notice-types/:type/preview", posthaste.ReadNoticeTypes, a.previewNotice},
+
+		{post, "/notices", posthaste.SendNotices, a.sendNotices},
+		{get, "/notices", posthaste.ReadNotices, a.listNotices},
+		{get, "/notices/:notice", posthaste.ReadNotices, a.showNotice},
+
+		{get, "/keys", posthaste.ManageKeys, a.listKeys},
+		{post, "/keys", posthaste.ManageKeys, a.addKey},
+		{del, "/keys/:key", posthaste.ManageKeys, a.revokeKey},
+		{get, "/usage", "", a.listUsage},
+		{get, "/audit", posthaste.ReadAudit, a.listAudit},
+	}
 }

@@ -25,6 +25,7 @@ import (
 	"posthaste/internal/store"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
+	"posthaste/mailer"
 	"posthaste/unsubscribe"
 )
 
@@ -47,6 +48,8 @@ type house struct {
 	handler  http.Handler
 	composer *composer
 	workers  *workers
+	api      *api.API
+	meter    *api.Meter
 	topic    posthaste.Topic
 	person   posthaste.Recipient
 	draft    posthaste.Campaign
@@ -76,6 +79,7 @@ func (*composer) Preview(_ context.Context, c posthaste.Campaign, recipientID in
 type workers struct {
 	mu        sync.Mutex
 	announced []posthaste.CampaignState
+	published []int64 // notices
 	reply     posthaste.Reply
 	err       error
 }
@@ -89,6 +93,13 @@ func (w *workers) AnnounceState(_ context.Context, _ int64, s posthaste.Campaign
 func (w *workers) RequestTest(context.Context, int64, int64) (posthaste.Reply, error) {
 	return w.reply, w.err
 }
+func (w *workers) PublishNotices(_ context.Context, ids []int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.published = append(w.published, ids...)
+	return w.err
+}
+func (w *workers) QueuedNotices(context.Context) (uint64, error)              { return 0, w.err }
 func (w *workers) TellOptOut(context.Context, string, posthaste.OptOut) error { return w.err }
 
 // open has a topic, one recipient who consents to it, and a draft.
@@ -106,7 +117,8 @@ func open(tb testing.TB) *house {
 	must(tb, err)
 	var hash []byte
 	h.key, hash = api.NewKey()
-	must(tb, h.store.PutKey(tb.Context(), "desk", hash))
+	_, err = h.store.PutKey(tb.Context(), posthaste.Key{Name: "desk", Scopes: posthaste.Scopes}, hash, "test")
+	must(tb, err)
 	h.serve(h.store, h.composer)
 
 	h.topic, err = h.store.AddTopic(tb.Context(), posthaste.Topic{Key: "weekly", Name: "Weekly"})
@@ -128,7 +140,12 @@ func (withFailingTopics) FindTopic(context.Context, string) (posthaste.Topic, er
 
 func (h *house) serve(s api.Store, c api.Composer) {
 	e := web.New(web.Options{Name: "operator"})
-	api.New(s, c, h.workers, unsubscribe.New(h.store, h.workers, h.keys, "Example Post Ltd")).Register(e)
+	notices := mailer.NewNoticeComposer(h.store, h.keys, mailer.Sender{Name: "Example Post Ltd", PublicURL: "https://mail.example.com",
+		BounceDomain: "bounces.example.com", ListDomain: "lists.example.com"})
+	h.meter = api.NewMeter(s)
+	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: unsubscribe.New(h.store, h.workers, h.keys, "Example Post Ltd"),
+		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter})
+	h.api.Register(e)
 	h.handler = e
 }
 

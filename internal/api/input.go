@@ -1,12 +1,14 @@
 package api
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode"
@@ -27,13 +29,15 @@ const (
 
 // read fills into from the JSON body. Unknown fields, wrong types and anything
 // after the object are refused, each by its name.
-func read(c echo.Context, into any) error {
+func read(c echo.Context, into any) error { return readUpTo(c, into, bodyLimit) }
+
+func readUpTo(c echo.Context, into any, limit int64) error {
 	r := c.Request()
 	kind, _, err := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType))
 	if err != nil || kind != echo.MIMEApplicationJSON {
 		return posthaste.Refuse("Content-Type", "must be application/json")
 	}
-	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), r.Body, bodyLimit))
+	decoder := json.NewDecoder(http.MaxBytesReader(c.Response(), r.Body, limit))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&into); err != nil {
 		return refuseJSON(err)
@@ -51,13 +55,20 @@ func refuseJSON(err error) error {
 		if name == "" {
 			name = "body"
 		}
-		return posthaste.Refuse(name, fmt.Sprintf("must be %s, not %s", plainType(e.Type.Kind().String()), e.Value))
+		wanted := plainType(e.Type.Kind().String())
+		if e.Type == reflect.TypeFor[[]byte]() {
+			wanted = "a text in base64"
+		}
+		return posthaste.Refuse(name, fmt.Sprintf("must be %s, not %s", wanted, e.Value))
 	}
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return posthaste.Refuse("body", fmt.Sprintf("is not valid JSON at byte %d: %s", e.Offset, e.Error()))
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &posthaste.Error{Kind: posthaste.TooLarge, Message: fmt.Sprintf("the body is larger than %d bytes", bodyLimit)}
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return &posthaste.Error{Kind: posthaste.TooLarge, Message: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}
+	}
+	if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
+		return posthaste.Refuse("body", "holds a content that is not base64")
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return posthaste.Refuse("body", "is empty or cut off; a JSON object is needed")

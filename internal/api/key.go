@@ -4,8 +4,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -26,10 +29,19 @@ func HashKey(key string) []byte {
 	return sum[:]
 }
 
-// Authenticate lets only holders of a key pass: as a bearer token (RFC 6750
-// §2.1), or, for a person with a browser, as the password of HTTP Basic with
-// any user name (RFC 7617).
-func Authenticate(keys Keys) echo.MiddlewareFunc {
+// keyContext is where Authenticate puts the key.
+const keyContext = "posthaste.key"
+
+func keyOf(c echo.Context) posthaste.Key {
+	k, _ := c.Get(keyContext).(posthaste.Key)
+	return k
+}
+
+// Authenticate lets only holders of a key pass that works and has not made too
+// many requests: as a bearer token (RFC 6750 §2.1), or, for a person with a
+// browser, as the password of HTTP Basic with any user name (RFC 7617). The key
+// is looked up at each request, so that a revocation holds at once.
+func Authenticate(keys Keys, meter *Meter) echo.MiddlewareFunc {
 	sameOrigin := http.NewCrossOriginProtection()
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -41,7 +53,7 @@ func Authenticate(keys Keys) echo.MiddlewareFunc {
 			if !strings.EqualFold(scheme, "Bearer") { // RFC 9110 §11.1
 				_, key, _ = c.Request().BasicAuth()
 			}
-			name, err := keys.FindKey(c.Request().Context(), HashKey(strings.TrimSpace(key)))
+			k, err := keys.FindKey(c.Request().Context(), HashKey(strings.TrimSpace(key)))
 			if errors.Is(err, posthaste.NotFound) {
 				return &posthaste.Error{Kind: posthaste.Unauthorized,
 					Message: "an API key is needed: Authorization: Bearer KEY; `posthaste key add NAME` makes one"}
@@ -49,8 +61,55 @@ func Authenticate(keys Keys) echo.MiddlewareFunc {
 			if err != nil {
 				return err
 			}
-			web.SetActor(c, name)
+			if !k.Works(time.Now()) {
+				return &posthaste.Error{Kind: posthaste.Unauthorized, Message: "this API key was revoked or has expired"}
+			}
+			web.SetActor(c, k.Name)
+			c.Set(keyContext, k)
+			if err := limit(c, k, meter); err != nil {
+				meter.count(k, "", http.StatusTooManyRequests)
+				return err
+			}
 			return next(c)
+		}
+	}
+}
+
+// limit answers with the fields of draft-ietf-httpapi-ratelimit-headers, and
+// refuses what is too much.
+func limit(c echo.Context, k posthaste.Key, meter *Meter) error {
+	if k.Rate == 0 {
+		return nil
+	}
+	left, full, wait := meter.take(k)
+	h := c.Response().Header()
+	h.Set("RateLimit-Policy", fmt.Sprintf(`"minute";q=%d;w=60`, k.Rate))
+	h.Set("RateLimit", fmt.Sprintf(`"minute";r=%d;t=%d`, left, seconds(full)))
+	if wait == 0 {
+		return nil
+	}
+	h.Set(echo.HeaderRetryAfter, strconv.Itoa(seconds(wait)))
+	return &posthaste.Error{Kind: posthaste.Limited, Message: fmt.Sprintf("this key may make %d requests per minute; come again in %d seconds", k.Rate, seconds(wait))}
+}
+
+func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
+
+// Require lets only keys with a scope pass, and counts what they do.
+func Require(scope posthaste.Scope, meter *Meter) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			k := keyOf(c)
+			if !k.May(scope) {
+				meter.count(k, scope, http.StatusForbidden)
+				return &posthaste.Error{Kind: posthaste.Forbidden, Message: fmt.Sprintf("this key lacks the scope %s", scope)}
+			}
+			err := next(c)
+			status := c.Response().Status
+			if err != nil {
+				status = web.StatusOf(err)
+			}
+			meter.count(k, scope, status)
+			return err
 		}
 	}
 }

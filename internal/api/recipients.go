@@ -106,9 +106,7 @@ func (a *API) putRecipient(c echo.Context) error {
 	}
 	var f faults
 	f.line("name", in.Name, false, 500)
-	if _, err := language.Parse(in.Locale); in.Locale != "" && err != nil {
-		f.add("locale", "must be a language tag such as en or de-CH")
-	}
+	f.locale("locale", in.Locale)
 	f.zone("time_zone", in.TimeZone)
 	f.attributes(in.Attributes)
 	if err := f.err(); err != nil {
@@ -123,6 +121,12 @@ func (a *API) putRecipient(c echo.Context) error {
 		return c.JSON(http.StatusCreated, viewRecipient(r))
 	}
 	return c.JSON(http.StatusOK, viewRecipient(r))
+}
+
+func (f *faults) locale(name, tag string) {
+	if _, err := language.Parse(tag); tag != "" && err != nil {
+		f.add(name, "must be a language tag such as en or de-CH")
+	}
 }
 
 func (f *faults) zone(name, zone string) {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"iter"
 	"time"
 
@@ -10,7 +11,40 @@ import (
 
 // Keys finds API keys by their SHA-256.
 type Keys interface {
-	FindKey(ctx context.Context, hash []byte) (name string, err error)
+	FindKey(ctx context.Context, hash []byte) (posthaste.Key, error)
+}
+
+// KeyRing is what the key routes need.
+type KeyRing interface {
+	PutKey(ctx context.Context, k posthaste.Key, hash []byte, actor string) (posthaste.Key, error)
+	ListKeys(ctx context.Context) ([]posthaste.Key, error)
+	RevokeKey(ctx context.Context, name, actor string) error
+}
+
+// Usage counts what keys do.
+type Usage interface {
+	AddUsage(ctx context.Context, used []posthaste.Usage, at time.Time) error
+	ListUsage(ctx context.Context, key, from, to string) ([]posthaste.Usage, error)
+}
+
+// Audit is the log of operations.
+type Audit interface {
+	ListAudit(ctx context.Context, object string, before int64, limit int) ([]posthaste.AuditEntry, error)
+}
+
+// NoticeTypes is what the routes of notice types need.
+type NoticeTypes interface {
+	AddNoticeType(ctx context.Context, t posthaste.NoticeType) (posthaste.NoticeType, error)
+	SaveNoticeType(ctx context.Context, t posthaste.NoticeType) (posthaste.NoticeType, error)
+	FindNoticeType(ctx context.Context, key string) (posthaste.NoticeType, error)
+	FindNoticeTypeVersion(ctx context.Context, id, version int64) (posthaste.NoticeType, error)
+	ListNoticeTypes(ctx context.Context) ([]posthaste.NoticeType, error)
+}
+
+// NoticeLedger is where notices are looked up.
+type NoticeLedger interface {
+	FindNotice(ctx context.Context, id int64) (posthaste.Notice, []posthaste.Attempt, error)
+	ListNotices(ctx context.Context, f posthaste.NoticeFilter, before int64, limit int) ([]posthaste.Notice, error)
 }
 
 // Topics is what the topic routes need; every route that takes a topic key needs it too.
@@ -66,6 +100,11 @@ type Suppressions interface {
 // Store is all of them: one database.
 type Store interface {
 	Keys
+	KeyRing
+	Usage
+	Audit
+	NoticeTypes
+	NoticeLedger
 	Topics
 	Recipients
 	Drafts
@@ -80,6 +119,18 @@ type Composer interface {
 	CheckSender() error
 	Preview(ctx context.Context, c posthaste.Campaign, recipientID int64) (posthaste.Preview, error)
 	MessageID(c posthaste.Campaign, number int64) string
+}
+
+// NoticeComposer checks and shows notices.
+type NoticeComposer interface {
+	CheckType(t posthaste.NoticeType) error
+	PreviewNotice(ctx context.Context, t posthaste.NoticeType, r posthaste.Recipient, data json.RawMessage) (posthaste.Preview, error)
+	MessageID(ctx context.Context, n posthaste.Notice) (string, error)
+}
+
+// Intake takes notices in.
+type Intake interface {
+	Accept(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error)
 }
 
 // Workers is how the API reaches those who send.

@@ -31,6 +31,9 @@ const (
 	hitStream    = "POSTHASTE_HITS"
 	hitSubject   = "posthaste.hits"
 
+	noticeStream  = "POSTHASTE_NOTICES"
+	noticeSubject = "posthaste.notices"
+
 	suppressionStream  = "POSTHASTE_SUPPRESSIONS"
 	suppressionSubject = "posthaste.suppressions"
 
@@ -62,6 +65,7 @@ type Bus struct {
 	embedded *server.Server
 	chunks   jetstream.Stream
 	hits     jetstream.Stream
+	notices  jetstream.Stream
 
 	suppressions jetstream.Stream
 
@@ -159,6 +163,11 @@ func (b *Bus) declareOnce(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if b.notices, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name: noticeStream, Subjects: []string{noticeSubject}, Retention: jetstream.WorkQueuePolicy, Replicas: replicas,
+	}); err != nil {
+		return err
+	}
 	if b.suppressions, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: suppressionStream, Subjects: []string{suppressionSubject}, Retention: jetstream.LimitsPolicy, Replicas: replicas,
 	}); err != nil {
@@ -213,7 +222,7 @@ func Clear(ctx context.Context, url string) error {
 		return err
 	}
 	defer b.Close()
-	for _, stream := range []string{chunkStream, hitStream, suppressionStream} {
+	for _, stream := range []string{chunkStream, hitStream, noticeStream, suppressionStream} {
 		err = errors.Join(err, b.js.DeleteStream(ctx, stream))
 	}
 	return errors.Join(err, b.js.DeleteKeyValue(ctx, stateBucket), b.js.DeleteKeyValue(ctx, leaseBucket))

@@ -21,6 +21,8 @@ type Metrics struct {
 	registry *prometheus.Registry
 
 	deliveries  *prometheus.CounterVec   // state: posthaste.DeliveryStates
+	notices     *prometheus.CounterVec   // state: posthaste.NoticeStates
+	handover    prometheus.Histogram     // seconds from taking a notice in to its first MAIL FROM
 	dials       *prometheus.CounterVec   // result: connected, failed
 	connections prometheus.Gauge         // open to the next hop
 	claims      prometheus.Histogram     // seconds to record a window and claim the next
@@ -52,6 +54,8 @@ func New() *Metrics {
 		return prometheus.HistogramOpts{Name: "posthaste_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 12)}
 	}
 	m.deliveries = counters("deliveries_total", "Outcomes that this process recorded.", "state")
+	m.notices = counters("notices_total", "Outcomes of notices that this process recorded.", "state")
+	m.handover = prometheus.NewHistogram(seconds("notice_handover_seconds", "Time from taking a notice in until it is handed over for the first time."))
 	m.dials = counters("dials_total", "Attempts to connect to the next hop.", "result")
 	m.hits = counters("hits_total", "Beacon hits queued; not all are kept.", "kind")
 	m.connections = gauge("sending_connections", "Connections to the next hop.")
@@ -61,7 +65,7 @@ func New() *Metrics {
 	m.claims = prometheus.NewHistogram(seconds("claim_seconds", "Time to record a window and claim the next."))
 	m.effects = prometheus.NewHistogram(seconds("optout_to_effect_seconds", "Time from an opt-out's request until no mail against it starts."))
 	m.requests = prometheus.NewHistogramVec(seconds("request_seconds", "HTTP requests."), []string{"listener", "class"})
-	m.registry.MustRegister(m.deliveries, m.dials, m.hits, m.connections, m.leader, m.stops, m.failures, m.claims, m.effects, m.requests,
+	m.registry.MustRegister(m.deliveries, m.notices, m.handover, m.dials, m.hits, m.connections, m.leader, m.stops, m.failures, m.claims, m.effects, m.requests,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_claim_age_seconds", Help: "Age of the oldest open window of this worker."}, m.claimAge),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_beat_age_seconds", Help: "Time since this worker's last beat reached the ledger."}, m.beatAge),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -74,6 +78,9 @@ func New() *Metrics {
 func (m *Metrics) begin() {
 	for _, state := range states {
 		m.deliveries.WithLabelValues(string(state))
+	}
+	for _, state := range posthaste.NoticeStates {
+		m.notices.WithLabelValues(string(state))
 	}
 	for _, result := range []string{"connected", "failed"} {
 		m.dials.WithLabelValues(result)
@@ -88,7 +95,7 @@ func (m *Metrics) begin() {
 	}
 }
 
-// Queue has the depth of a stream asked for at each scrape: chunks or hits.
+// Queue has the depth of a stream asked for at each scrape: chunks, notices or hits.
 // When it cannot be told the last one stands.
 func (m *Metrics) Queue(stream string, depth func() (uint64, error)) {
 	var last float64
@@ -126,6 +133,23 @@ func (m *Metrics) Recorded(outcomes []posthaste.Outcome) {
 		if n > 0 {
 			m.deliveries.WithLabelValues(string(states[i])).Add(n)
 		}
+	}
+}
+
+// NoticesRecorded counts outcomes of notices that the ledger has.
+func (m *Metrics) NoticesRecorded(outcomes []posthaste.NoticeOutcome) {
+	if m == nil {
+		return
+	}
+	for _, o := range outcomes {
+		m.notices.WithLabelValues(string(o.State)).Inc()
+	}
+}
+
+// NoticeHandedOver notes that a notice which was taken in at an instant is on its way for the first time.
+func (m *Metrics) NoticeHandedOver(since time.Time) {
+	if m != nil {
+		m.handover.Observe(time.Since(since).Seconds())
 	}
 }
 

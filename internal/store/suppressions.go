@@ -22,23 +22,24 @@ func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) error {
 		if o.TopicID == posthaste.AllTopics {
 			return nil
 		}
-		return appendConsents(ctx, tx, []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.ForTopic,
+		return appendConsents(ctx, tx, []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.PurposeOf(o.TopicID),
 			TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network}})
 	})
 }
 
 // ListSending names the workers that may be handing over, at this moment, a
-// mail that the opt-out stops.
+// mail or a notice that the opt-out stops.
 //
 // The order closes the race with a claim. A worker commits its window first and
 // reads consent after; an opt-out is committed first and the windows are read
 // after. So either the worker reads the opt-out, or its window is seen here.
 func (s *Store) ListSending(ctx context.Context, o posthaste.OptOut) (workers []string, err error) {
-	// deliveries (recipient_id, campaign_id) is the index of the first join.
+	// deliveries (recipient_id, campaign_id) is the index of the first join, notices_by_recipient of the second part.
 	err = s.db.NewRaw(`SELECT DISTINCT c.owner FROM deliveries d JOIN chunks c ON c.campaign_id = d.campaign_id
 		AND d.number BETWEEN c.window_first AND c.window_last JOIN campaigns k ON k.id = d.campaign_id
-		WHERE d.recipient_id = ?0 AND d.state = ?1 AND c.done = 0 AND c.owner <> '' AND (?2 = 0 OR k.topic_id = ?2)`,
-		o.RecipientID, posthaste.Queued, o.TopicID).Scan(ctx, &workers)
+		WHERE d.recipient_id = ?0 AND d.state = ?1 AND c.done = 0 AND c.owner <> '' AND (?2 = 0 OR k.topic_id = ?2)
+		UNION SELECT owner FROM notices WHERE recipient_id = ?0 AND state = ?3 AND (?2 = 0 OR -type_id = ?2)`,
+		o.RecipientID, posthaste.Queued, o.TopicID, posthaste.NoticeClaimed).Scan(ctx, &workers)
 	return workers, translate("list workers", err)
 }
 

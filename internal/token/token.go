@@ -101,6 +101,13 @@ func (k *Keys) EnvelopeTag(campaignID, number int64) string {
 	return lowerBase32.EncodeToString(append(text, sum[:10]...))
 }
 
+// NoticeMessageID and NoticeEnvelopeTag are those of a notice, as MessageID and
+// EnvelopeTag of a delivery: no campaign has the id 0.
+func (k *Keys) NoticeMessageID(id int64) string { return k.MessageID(0, id) }
+
+// NoticeEnvelopeTag is the tag of a notice's envelope sender.
+func (k *Keys) NoticeEnvelopeTag(id int64) string { return k.EnvelopeTag(0, id) }
+
 func pair(a, b int64) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(make([]byte, 0, 32), uint64(a)), uint64(b))
 }

@@ -34,6 +34,10 @@ func statusOf(kind posthaste.Kind) int {
 		return http.StatusConflict
 	case posthaste.Unauthorized:
 		return http.StatusUnauthorized
+	case posthaste.Forbidden:
+		return http.StatusForbidden
+	case posthaste.Limited:
+		return http.StatusTooManyRequests
 	case posthaste.TooLarge:
 		return http.StatusRequestEntityTooLarge
 	case posthaste.Unavailable:
@@ -60,6 +64,9 @@ func problemOf(err error) problem {
 	}
 	return p
 }
+
+// StatusOf is the status with which an error that a handler returned is answered.
+func StatusOf(err error) int { return problemOf(err).Status }
 
 // problemHandler answers an error that a handler returned; whatever is not
 // ours shows nothing but a request id.

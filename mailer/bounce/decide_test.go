@@ -46,7 +46,7 @@ func TestDecide(t *testing.T) {
 		{"without expiry", later, 1, time.Time{}, 0.5, posthaste.Deferred, 30 * time.Minute},
 	}
 	for _, tt := range tests {
-		state, at := bounce.Decide(tt.reply, tt.attempts, noon.Add(-time.Hour), noon, tt.expires, tt.jitter)
+		state, at := bounce.Mailings.Decide(tt.reply, tt.attempts, noon.Add(-time.Hour), noon, tt.expires, tt.jitter)
 		want := time.Time{}
 		if tt.wait > 0 {
 			want = noon.Add(tt.wait)
@@ -60,7 +60,7 @@ func TestDecide(t *testing.T) {
 func TestDecideGivesUpAfterFiveDays(t *testing.T) {
 	t.Parallel()
 	later := posthaste.Reply{Stage: posthaste.AtRcpt, Code: 451}
-	state, _ := bounce.Decide(later, 9, noon.Add(-5*24*time.Hour+time.Hour), noon, time.Time{}, 0.5)
+	state, _ := bounce.Mailings.Decide(later, 9, noon.Add(-5*24*time.Hour+time.Hour), noon, time.Time{}, 0.5)
 	if state != posthaste.Failed {
 		t.Errorf("%s after five days, want failed", state)
 	}

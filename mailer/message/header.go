@@ -15,7 +15,7 @@ type field struct{ name, value string }
 var order = []string{
 	"Date", "From", "To", "Reply-To", "Subject", "Message-ID",
 	"List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "Feedback-ID",
-	"Auto-Submitted", "Precedence", "MIME-Version", "Content-Type",
+	"Auto-Submitted", "Precedence", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
 }
 
 // header gives the fields that go-mail is to write as they are.

@@ -45,6 +45,12 @@ func (a Answer) Accepted() bool {
 	return a.Reply.Stage == posthaste.AtDot && a.Reply.Code >= 200 && a.Reply.Code <= 299
 }
 
+// Unanswered reports that the connection was lost before the message went, as
+// happens to one that was idle or has had enough: nobody got anything.
+func (a Answer) Unanswered() bool {
+	return a.Lost && !a.Unknown && a.Reply.Stage != posthaste.AtDot && (a.Reply.Code == 0 || a.Reply.Code == 421)
+}
+
 // Item is one message to hand over.
 type Item struct {
 	Envelope

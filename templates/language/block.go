@@ -202,12 +202,12 @@ func (p *parser) choice(open *segment) node {
 func (p *parser) round(open *segment) node {
 	defer p.nest(open)()
 	n := node{kind: loopNode, loop: &loop{limit: maxRounds}}
-	item := p.loopHead(open, n.loop)
+	opened := p.loopHead(open, n.loop)
 	if len(p.loops) >= maxNesting {
 		p.fault(open.Offset, "loops may stand at most %d deep in each other", maxNesting)
 	}
 	before := p.html.state
-	p.loops = append(p.loops, item)
+	p.loops = append(p.loops, opened)
 	body, tag := p.block(open)
 	p.loops = p.loops[:len(p.loops)-1]
 	n.loop.body = body
@@ -230,20 +230,21 @@ func (p *parser) round(open *segment) node {
 }
 
 // loopHead reads: for item in expression limit: n.
-func (p *parser) loopHead(open *segment, to *loop) (item string) {
+func (p *parser) loopHead(open *segment, to *loop) (opened openLoop) {
 	l, ok := p.line(open)
 	if !ok {
-		return ""
+		return opened
 	}
 	l.take()
 	name := l.take()
 	if name.kind != nameToken || name.text == "forloop" || !l.is("in") {
 		p.fault(name.at, "a loop is written: for item in list")
-		return name.text
+		return openLoop{item: name.text}
 	}
 	if to.list, ok = l.expression(); !ok {
-		return name.text
+		return openLoop{item: name.text}
 	}
+	opened = openLoop{item: name.text, path: l.listPath(to.list)}
 	if l.is("limit") {
 		at := l.peek().at
 		t := token{}
@@ -253,12 +254,12 @@ func (p *parser) loopHead(open *segment, to *loop) (item string) {
 		limit, err := strconv.Atoi(t.text)
 		if t.kind != numberToken || err != nil || limit < 1 || limit > maxRounds {
 			p.fault(at, "limit: takes a whole number from 1 to %d", maxRounds)
-			return name.text
+			return opened
 		}
 		to.limit = limit
 	}
 	l.done()
-	return name.text
+	return opened
 }
 
 // bare refuses anything after the word of a tag that stands alone.

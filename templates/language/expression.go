@@ -1,6 +1,7 @@
 package language
 
 import (
+	"slices"
 	"strings"
 
 	"posthaste"
@@ -62,12 +63,18 @@ type parser struct {
 	source   string
 	opts     Options
 	segments []segment
-	next     int      // of segments
-	depth    int      // of blocks
-	loops    []string // names of the open loops' items
+	next     int // of segments
+	depth    int // of blocks
+	loops    []openLoop
 	faults   []posthaste.Field
 	html     machine
 	literal  *segment // under the machine
+}
+
+// openLoop is a loop around what is being read.
+type openLoop struct {
+	item string   // the name of its item
+	path []string // that of its list, with Item for those of loops around it; nil: it has none
 }
 
 // line reads the tokens of one tag.
@@ -224,15 +231,38 @@ func (l *line) resolve(path []string, at int) (operand, bool) {
 		return operand{}, false
 	}
 	for i := len(l.loops) - 1; i >= 0; i-- {
-		if l.loops[i] == path[0] {
-			return operand{kind: itemOperand, path: path[1:], depth: i}, true
+		if l.loops[i].item != path[0] {
+			continue
 		}
+		if len(path) > 1 && l.opts.Known != nil && !l.opts.Known(l.loops[i].under(path[1:])) {
+			l.fault(at, "unknown name %s: the items of that list have no %s", strings.Join(path, "."), strings.Join(path[1:], "."))
+			return operand{}, false
+		}
+		return operand{kind: itemOperand, path: path[1:], depth: i}, true
 	}
 	if l.opts.Known != nil && !l.opts.Known(path) {
 		l.fault(at, "unknown name %s%s", strings.Join(path, "."), nameHint(strings.Join(path, "."), l.opts.Names))
 		return operand{}, false
 	}
 	return operand{kind: pathOperand, path: path}, true
+}
+
+// under is the whole path of something in the loop's item.
+func (o openLoop) under(rest []string) []string {
+	return slices.Concat(o.path, []string{Item}, rest)
+}
+
+// listPath is the whole path of a list, if it is one that values have.
+func (l *line) listPath(e expression) []string {
+	switch {
+	case len(e.filters) > 0:
+		return nil
+	case e.first.kind == pathOperand:
+		return e.first.path
+	case e.first.kind == itemOperand:
+		return l.loops[e.first.depth].under(e.first.path)
+	}
+	return nil
 }
 
 // condition reads comparisons joined by or, which binds looser than and.

@@ -40,13 +40,16 @@ const (
 	Header
 )
 
+// Item stands in a path for each item of a list.
+const Item = "[]"
+
 // Options of Parse. Only Name is needed.
 type Options struct {
 	// Name is the field that errors name: "body".
 	Name    string
 	Context Context
 	// Known reports whether a name, as its parts between the dots, may be
-	// used. Nil: every name may.
+	// used; Item stands for an item of a list. Nil: every name may.
 	Known func(path []string) bool
 	// Names are the dotted names from which errors suggest the nearest.
 	Names []string

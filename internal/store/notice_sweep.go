@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// lostNotice is after how long a notice that was published and not claimed is
+// published again, although messages wait in the queue.
+const lostNotice = 2 * time.Minute
+
+// noticeCommit is how long a process may take from the commit of a call to the
+// publishing of its notices: what is older is not on its way when the queue is empty.
+const noticeCommit = time.Second
+
+// QueueNotices makes due retries queued and gives up to limit notices whose
+// messages are to be published now, oldest first, or else UnqueueNotices. With
+// the queue empty that is every queued one of more than a second, else those of
+// which the message seems lost. Publishing one twice does no harm.
+func (s *Store) QueueNotices(ctx context.Context, now time.Time, empty bool, limit int) ([]int64, error) {
+	lost := lostNotice
+	if empty {
+		lost = noticeCommit
+	}
+	var ids []int64
+	err := s.inTx(ctx, "queue notices", func(ctx context.Context, tx bun.Tx) error {
+		// notices_open is the index of this scan.
+		if err := tx.NewRaw(`SELECT id FROM notices WHERE state IN ('queued', 'claimed', 'deferred') AND valid_until > ?0
+			AND (state = 'queued' AND published_at < ?1 OR state = 'deferred' AND due_at <= ?0) ORDER BY id LIMIT ?2`+s.pick(" FOR UPDATE SKIP LOCKED", ""),
+			micros(now), micros(now.Add(-lost)), limit).Scan(ctx, &ids); err != nil || len(ids) == 0 {
+			return err
+		}
+		_, err := exec(ctx, tx, "UPDATE notices SET state = ?, published_at = ? WHERE id IN (?)", posthaste.NoticeQueued, micros(now), bun.List(ids))
+		return err
+	})
+	return ids, err
+}
+
+// UnqueueNotices takes back that messages were published, so that QueueNotices gives them at once.
+func (s *Store) UnqueueNotices(ctx context.Context, ids []int64) error {
+	return s.inTx(ctx, "unqueue notices", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, "UPDATE notices SET published_at = 0 WHERE id IN (?) AND state = ?", bun.List(ids), posthaste.NoticeQueued)
+		return err
+	})
+}
+
+// ExpireNotices ends those whose time ran out before the next hop took them, and
+// gives how many. One that a worker has in hand is its worker's to end.
+func (s *Store) ExpireNotices(ctx context.Context, now time.Time) (expired int64, err error) {
+	err = s.inTx(ctx, "expire notices", func(ctx context.Context, tx bun.Tx) (err error) {
+		expired, err = exec(ctx, tx, `UPDATE notices SET state = ?, data = '{}', changed_at = ? WHERE state IN ('queued', 'claimed', 'deferred')
+			AND state <> 'claimed' AND valid_until <= ?`, posthaste.NoticeExpired, micros(now), micros(now))
+		return err
+	})
+	return expired, err
+}
+
+// ReleaseLostNotices queues again what workers had in hand that were not seen
+// for longer than silence (0: of every worker), and gives how many. Such a
+// notice may have been handed over: it goes again with the same Message-ID. On
+// SQLite, where the workers are in this very process, silence tells nothing.
+func (s *Store) ReleaseLostNotices(ctx context.Context, silence time.Duration) (released int64, err error) {
+	if s.Single() && silence > 0 {
+		return 0, nil
+	}
+	err = s.inTx(ctx, "release lost notices", func(ctx context.Context, tx bun.Tx) error {
+		now := time.Now()
+		var rows []struct {
+			ID       int64
+			Attempts int
+		}
+		if err := tx.NewRaw(`SELECT n.id, n.attempts FROM notices n WHERE n.state IN ('queued', 'claimed', 'deferred') AND n.state = 'claimed'
+			AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = n.owner AND w.seen_at > ? - ?)`+s.pick(" FOR UPDATE OF n SKIP LOCKED", ""),
+			s.now(), silence.Microseconds()).Scan(ctx, &rows); err != nil || len(rows) == 0 {
+			return err
+		}
+		ids := make([]int64, len(rows))
+		for i, r := range rows {
+			ids[i] = r.ID
+			if err := addAttempt(ctx, tx, r.ID, r.Attempts+1, posthaste.Attempt{State: posthaste.NoticeQueued, At: now,
+				Reply: posthaste.Reply{Text: "the worker was lost while it may have been sending this"}}); err != nil {
+				return err
+			}
+		}
+		released, err = exec(ctx, tx, "UPDATE notices SET state = ?, attempts = attempts + 1, owner = '', published_at = 0, changed_at = ? WHERE id IN (?)",
+			posthaste.NoticeQueued, micros(now), bun.List(ids))
+		return err
+	})
+	return released, err
+}
+
+// ForgetNotices removes the data and files of up to limit calls of which every
+// notice is final: nothing needs them any more. It gives how many calls.
+func (s *Store) ForgetNotices(ctx context.Context, limit int) (forgotten int64, err error) {
+	err = s.inTx(ctx, "forget notices", func(ctx context.Context, tx bun.Tx) error {
+		var ids []int64
+		// notices_by_call is the index of the inner scan, notices_calls_held of the outer.
+		if err := tx.NewRaw(`SELECT c.id FROM notice_calls c WHERE c.forgotten = 0 AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.call_id = c.id
+			AND n.state IN ('queued', 'claimed', 'deferred')) ORDER BY c.id LIMIT ?`, limit).Scan(ctx, &ids); err != nil || len(ids) == 0 {
+			return err
+		}
+		if _, err := exec(ctx, tx, "DELETE FROM notice_files WHERE call_id IN (?)", bun.List(ids)); err != nil {
+			return err
+		}
+		forgotten, err = exec(ctx, tx, "UPDATE notice_calls SET data = '{}', forgotten = 1 WHERE id IN (?)", bun.List(ids))
+		return err
+	})
+	return forgotten, err
+}

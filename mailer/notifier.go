@@ -1,0 +1,243 @@
+package mailer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"posthaste"
+	"posthaste/internal/metrics"
+	"posthaste/mailer/bounce"
+	"posthaste/mailer/relay"
+)
+
+// Notifier sends account notices over connections of its own, so that no
+// campaign delays them. What it hands over without a known answer goes again,
+// with the same Message-ID: a notice that comes twice is better than one that
+// never comes.
+type Notifier struct {
+	*pulse
+	connections int
+	ledger      NoticeLedger
+	queue       NoticeQueue
+	hearing     Hearing
+	composer    *NoticeComposer
+	hop         relay.Dialer
+	optOuts     *optOuts
+}
+
+// NewNotifier makes a notifier; its arguments are as NewWorker's.
+func NewNotifier(id string, connections int, ledger NoticeLedger, queue NoticeQueue, hearing Hearing, composer *NoticeComposer, hop relay.Dialer) *Notifier {
+	return &Notifier{pulse: &pulse{id: id, beats: ledger}, connections: connections, ledger: ledger, queue: queue, hearing: hearing,
+		composer: composer, hop: hop, optOuts: newOptOuts()}
+}
+
+// Measure has the notifier tell what it does. It is called before Run.
+func (n *Notifier) Measure(m *metrics.Metrics) { n.metrics = m }
+
+// Run sends until ctx ends; then it begins nothing more, waits for the answers
+// to what is under way, and gives back what it had claimed.
+func (n *Notifier) Run(ctx context.Context) error {
+	stopHearing, err := n.hearing.HearOptOuts(n.id, n.optOuts.hear)
+	if err != nil {
+		return err
+	}
+	defer stopHearing()
+	stopBeating, err := n.start(ctx)
+	if err != nil {
+		return err
+	}
+	var lanes errgroup.Group
+	for range n.connections {
+		lanes.Go(func() error { (&noticeLane{link: n.link(n.hop), notifier: n}).run(ctx); return nil })
+	}
+	err = lanes.Wait()
+	stopBeating()
+	return errors.Join(err, n.leave(ctx))
+}
+
+// noticeLane is one connection's worth of a notifier.
+type noticeLane struct {
+	*link
+	notifier *Notifier
+	sending  context.Context // outlasts a stop, for a while
+}
+
+// run takes jobs until ctx ends.
+func (l *noticeLane) run(ctx context.Context) {
+	sending, cut := outlasting(ctx, answersFor)
+	defer cut()
+	l.sending = sending
+	defer l.hangUp()
+	for ctx.Err() == nil {
+		job, err := l.notifier.queue.Next(ctx)
+		if err != nil && ctx.Err() == nil {
+			slog.Warn("queue of notices does not answer", "worker", l.id, "error", err)
+			pause(ctx, storeRetry)
+		}
+		if job != nil {
+			l.work(ctx, job)
+		}
+		l.hangUpIfIdle()
+	}
+}
+
+// work does one job. Its message is removed once everything that came of it is
+// durable; the ledger refuses what comes twice.
+func (l *noticeLane) work(ctx context.Context, job NoticeJob) {
+	stop := job.KeepAlive()
+	defer stop()
+	// A connection comes before a claim: when the next hop is away, nothing is claimed.
+	if !l.connect(ctx) {
+		_ = job.Return() // it would come again by itself, only later
+		return
+	}
+	claimed := time.Now()
+	mails, err := l.notifier.ledger.ClaimNotices(ctx, job.IDs(), l.id)
+	if err != nil { // they may be claimed all the same
+		if ctx.Err() == nil {
+			slog.Error("notices not claimed", "worker", l.id, "error", err)
+		}
+		l.giveBack(ctx, job.IDs())
+		_ = job.Return()
+		pause(ctx, storeRetry)
+		return
+	}
+	for i, mail := range mails {
+		if ctx.Err() != nil || !l.mayBegin(claimed) {
+			var rest []int64
+			for _, m := range mails[i:] {
+				rest = append(rest, m.ID)
+			}
+			l.giveBack(ctx, rest)
+			break
+		}
+		l.record(ctx, l.deliver(ctx, mail, claimed))
+	}
+	if err := job.Done(context.WithoutCancel(ctx)); err != nil {
+		slog.Warn("message of notices not removed", "worker", l.id, "error", err)
+	}
+}
+
+// giveBack queues again what is claimed here and did not begin.
+func (l *noticeLane) giveBack(ctx context.Context, ids []int64) {
+	outcomes := make([]posthaste.NoticeOutcome, len(ids))
+	for i, id := range ids {
+		outcomes[i] = posthaste.NoticeOutcome{ID: id, State: posthaste.NoticeQueued, At: time.Now()}
+	}
+	l.record(ctx, outcomes...)
+}
+
+// record goes on trying; what it must give up is sent again after the worker is
+// taken for lost.
+func (l *noticeLane) record(ctx context.Context, outcomes ...posthaste.NoticeOutcome) {
+	if insist(ctx, l.id, "record notices", func(ctx context.Context) error {
+		return l.notifier.ledger.RecordNotices(ctx, l.id, outcomes)
+	}) {
+		l.metrics.NoticesRecorded(outcomes)
+	}
+}
+
+// deliver decides what becomes of one notice, and hands it over if it may go.
+func (l *noticeLane) deliver(ctx context.Context, mail posthaste.NoticeMail, claimed time.Time) posthaste.NoticeOutcome {
+	outcome := posthaste.NoticeOutcome{ID: mail.ID, At: time.Now()}
+	ends := func(state posthaste.NoticeState, why string) posthaste.NoticeOutcome {
+		outcome.State, outcome.Reply.Text = state, why
+		return outcome
+	}
+	if !outcome.At.Before(mail.ValidUntil) {
+		return ends(posthaste.NoticeExpired, "its time had run out")
+	}
+	if mail.Recipient.ID == 0 {
+		return ends(posthaste.NoticeSuppressed, "the recipient's data were erased")
+	}
+	form, err := l.notifier.composer.form(ctx, mail.TypeID, mail.TypeVersion)
+	if err != nil {
+		return l.cannotBeMade(outcome, err, posthaste.FieldsOf(err) == nil)
+	}
+	if len(mail.Stopped) > 0 && form.Kind != posthaste.Mandatory {
+		return ends(posthaste.NoticeSuppressed, string(mail.Stopped[0]))
+	}
+	item, err := l.notifier.composer.compose(ctx, form, mail)
+	if err != nil {
+		return l.cannotBeMade(outcome, err, errors.Is(err, errLater))
+	}
+	begun := func() {}
+	if form.Kind == posthaste.Mandatory {
+		outcome.Despite, outcome.Because = mail.Stopped, form.MandatoryReason
+	} else {
+		var ok bool
+		if begun, ok = l.notifier.optOuts.begin(mail.RecipientID, posthaste.TypeAsTopic(mail.TypeID), claimed); !ok {
+			return ends(posthaste.NoticeSuppressed, string(posthaste.OptedOut))
+		}
+		defer begun()
+		if !l.mayBegin(claimed) { // begin may have had to wait
+			outcome.State = posthaste.NoticeQueued
+			return outcome
+		}
+	}
+	item.Begun = func() {
+		begun()
+		if mail.Attempts == 0 {
+			l.metrics.NoticeHandedOver(mail.CreatedAt)
+		}
+	}
+	return l.decide(outcome, mail, l.send(ctx, item))
+}
+
+// cannotBeMade says what becomes of a notice without a message.
+func (l *noticeLane) cannotBeMade(outcome posthaste.NoticeOutcome, err error, later bool) posthaste.NoticeOutcome {
+	outcome.State = posthaste.NoticeFailed
+	outcome.Reply.Text = "this notice cannot be made: " + err.Error()
+	if later {
+		outcome.State, outcome.RetryAt = posthaste.NoticeDeferred, outcome.At.Add(storeRetry)
+		outcome.Reply.Text = ""
+	}
+	return outcome
+}
+
+// send hands a message over; once more over a new connection when the old one
+// turns out to be gone before the message went.
+func (l *noticeLane) send(ctx context.Context, item relay.Item) relay.Answer {
+	answer := relay.SendOne(l.sending, l.connection, item)
+	l.used = time.Now()
+	if answer.Lost {
+		l.hangUp()
+	}
+	if answer.Unanswered() && ctx.Err() == nil && l.redial(ctx) {
+		answer = relay.SendOne(l.sending, l.connection, item)
+		if answer.Lost {
+			l.hangUp()
+		}
+	}
+	return answer
+}
+
+// decide says what an answer means for a notice. One that the next hop may have
+// taken without saying so goes again, as long as it is valid.
+func (l *noticeLane) decide(outcome posthaste.NoticeOutcome, mail posthaste.NoticeMail, answer relay.Answer) posthaste.NoticeOutcome {
+	outcome.At, outcome.Tried, outcome.Reply = time.Now(), true, answer.Reply
+	reply := answer.Reply
+	if answer.Unknown {
+		reply = posthaste.Reply{Stage: posthaste.AtConnect} // a fault of the way there, as far as the next attempt goes
+	}
+	state, retry := bounce.Notices.Decide(reply, mail.Attempts+1, mail.CreatedAt, outcome.At, mail.ValidUntil, rand.Float64())
+	switch state {
+	case posthaste.Accepted:
+		outcome.State = posthaste.NoticeAccepted
+	case posthaste.Bounced:
+		outcome.State = posthaste.NoticeBounced
+	case posthaste.Deferred:
+		outcome.State, outcome.RetryAt = posthaste.NoticeDeferred, retry
+	default:
+		outcome.State = posthaste.NoticeFailed
+		if reply.Code/100 != 5 { // there was no time for another attempt
+			outcome.State = posthaste.NoticeExpired
+		}
+	}
+	return outcome
+}
