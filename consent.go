@@ -70,6 +70,14 @@ type Evidence struct {
 type Preferences struct {
 	Recipient     Recipient
 	Topics        []int64 // consented to and not opted out of
+	Notices       []NoticeChoice
 	Opens, Clicks bool
-	StopAll       bool // no mailing at all, whatever the topics say
+	StopAll       bool // no mail at all but mandatory notices, whatever else they say
+}
+
+// NoticeChoice is an optional notice type of which a recipient has had notices.
+type NoticeChoice struct {
+	TypeID int64
+	Name   string
+	Off    bool
 }

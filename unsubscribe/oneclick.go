@@ -65,14 +65,24 @@ func (s *Service) unsubscribe(c echo.Context) error {
 }
 
 func (s *Service) writeUnsubscribe(c echo.Context, status int, claims token.Claims, done bool) error {
-	topic, err := s.store.FindTopicByID(c.Request().Context(), claims.TopicID)
+	name, err := s.nameOf(c, claims.TopicID)
 	if err != nil && !errors.Is(err, posthaste.NotFound) && !done {
 		return err
 	} // once it is done, a name that cannot be read must not make it look undone
 	web.SetPageHeaders(c)
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
 	c.Response().WriteHeader(status)
-	return pages.WriteUnsubscribe(c.Response(), pages.Unsubscribe{Topic: topic.Name, Sender: s.sender, Done: done, Action: "/u/" + c.Param("token")})
+	return pages.WriteUnsubscribe(c.Response(), pages.Unsubscribe{Topic: name, Sender: s.sender, Done: done, Action: "/u/" + c.Param("token")})
+}
+
+// nameOf is how a topic, or the topic that an optional notice type is, is called.
+func (s *Service) nameOf(c echo.Context, topicID int64) (string, error) {
+	if topicID < 0 {
+		t, err := s.store.FindNoticeTypeByID(c.Request().Context(), posthaste.TypeAsTopic(topicID))
+		return t.Name, err
+	}
+	topic, err := s.store.FindTopicByID(c.Request().Context(), topicID)
+	return topic.Name, err
 }
 
 // readForm reads a form of either encoding (RFC 8058 §3.1 prefers multipart;

@@ -97,6 +97,18 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 			entries = append(entries, decide(posthaste.ForTopic, topic.ID, true, topic.Name))
 		}
 	}
+	for _, n := range now.Notices {
+		field, as := noticeField(n.TypeID), posthaste.TypeAsTopic(n.TypeID)
+		ticked := form.Has(field)
+		switch {
+		case !slices.Contains(form["shown"], field): // the page was older
+		case !ticked:
+			out := posthaste.OptOut{RecipientID: recipientID, TopicID: as, Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)}
+			unconfirmed = errors.Join(unconfirmed, s.Stop(ctx, out))
+		case n.Off:
+			entries = append(entries, decide(posthaste.ForNotice, as, true, n.Name))
+		}
+	}
 	if ticked := form.Has("opens"); ticked != now.Opens {
 		entries = append(entries, decide(posthaste.ForOpens, 0, ticked, opensLabel))
 	}
@@ -133,11 +145,16 @@ func (s *Service) writePreferences(c echo.Context, recipientID int64, saved bool
 		checked := !now.StopAll && slices.Contains(now.Topics, topic.ID)
 		page.Topics = append(page.Topics, pages.Choice{Name: topicField(topic.ID), Label: topic.Name, Checked: checked})
 	}
+	for _, n := range now.Notices {
+		page.Notices = append(page.Notices, pages.Choice{Name: noticeField(n.TypeID), Label: n.Name, Checked: !n.Off})
+	}
 	web.SetPageHeaders(c)
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
 	c.Response().WriteHeader(http.StatusOK)
 	return pages.WritePreferences(c.Response(), page)
 }
+
+func noticeField(id int64) string { return "notice-" + strconv.FormatInt(id, 10) }
 
 func topicField(id int64) string { return "topic-" + strconv.FormatInt(id, 10) }
 

@@ -15,7 +15,13 @@ type Store interface {
 	RecordConsents(ctx context.Context, entries []posthaste.Consent) error
 	FindPreferences(ctx context.Context, recipientID int64) (posthaste.Preferences, error)
 	ListTopics(ctx context.Context) ([]posthaste.Topic, error)
+	Names
+}
+
+// Names are how what a recipient can opt out of is called.
+type Names interface {
 	FindTopicByID(ctx context.Context, id int64) (posthaste.Topic, error)
+	FindNoticeTypeByID(ctx context.Context, id int64) (posthaste.NoticeType, error)
 }
 
 // Workers tells a worker of an opt-out and waits until it has understood.

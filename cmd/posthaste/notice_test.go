@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -208,4 +209,71 @@ func TestNoticeIsTriedAgainUntilItsTimeIsOut(t *testing.T) {
 	if len(sink.Messages()) != 0 || n.Reply.Code != 451 {
 		t.Errorf("expired: %+v", n)
 	}
+}
+
+var unsubscribeLink = regexp.MustCompile(`(?m)^List-Unsubscribe: <(.+)>\r?$`)
+
+// TestOptionalNoticeIsSwitchedOff by its own one-click, which touches nothing
+// else, and on again in the preference centre.
+func TestOptionalNoticeIsSwitchedOff(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, env []string) {
+		sink := testkit.NewSink(t, testkit.SinkOptions{KeepBodies: true})
+		p := start(t, append(env, "POSTHASTE_SMTP_URL="+sink.URL()))
+		p.addTopic()
+		p.importCSV("weekly", "email\nada@example.com\n")
+		p.call("POST", "/notice-types", noticeType("receipt", ""), 201, nil)
+		p.call("POST", "/notice-types", strings.Replace(noticeType("digest", `, "optional": true`), "Receipts", "Daily digest", 1), 201, nil)
+		send := func(kind string, want posthaste.NoticeState) string {
+			answer := p.notify(`{"type": "` + kind + `", "to": {"email": "ada@example.com"}, "data": ` + order + `}`)
+			p.untilNotice(answer.Results[0].ID, want)
+			all := sink.Messages()
+			return string(all[len(all)-1].Data)
+		}
+		raw := send("digest", posthaste.NoticeAccepted)
+		link := unsubscribeLink.FindStringSubmatch(raw)
+		if link == nil || strings.Count(raw, "\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n") != 1 {
+			t.Fatalf("no one-click in\n%s", raw)
+		}
+		if page := p.get(link[1], 200); !strings.Contains(page, "Unsubscribe from Daily digest") {
+			t.Errorf("page: %s", page)
+		}
+		send("digest", posthaste.NoticeAccepted) // looking changes nothing
+		p.oneClick(link[1], 200)
+		send("digest", posthaste.NoticeSuppressed)
+		receipt := send("receipt", posthaste.NoticeAccepted)
+		if consents := p.getAPI("/recipients/ada@example.com/consents"); !strings.Contains(consents, `"purpose":"topic","topic":"weekly","decision":"given"`) ||
+			!strings.Contains(consents, `"purpose":"notice"`) || strings.Contains(consents, `"topic":"weekly","decision":"withdrawn"`) {
+			t.Errorf("consents: %s", consents)
+		}
+		preferences := regexp.MustCompile(`http://[^ >"]+/p/[A-Za-z0-9_-]+`).FindString(strings.ReplaceAll(receipt, "=\r\n", ""))
+		page := p.get(preferences, 200)
+		if !strings.Contains(page, "Daily digest") || strings.Contains(page, ">Receipts<") {
+			t.Errorf("preference centre: %s", page)
+		}
+		box := regexp.MustCompile(`name="(notice-\d+)" value="yes"`).FindStringSubmatch(page)
+		topic := regexp.MustCompile(`name="(topic-\d+)" value="yes" checked`).FindStringSubmatch(page)
+		if box == nil || topic == nil {
+			t.Fatalf("boxes in %s", page)
+		}
+		p.post(preferences, url.Values{"save": {"yes"}, "shown": {box[1]}, box[1]: {"yes"}, topic[1]: {"yes"}})
+		send("digest", posthaste.NoticeAccepted)
+		p.post(preferences, url.Values{"save": {"yes"}, topic[1]: {"yes"}}) // an older page, which did not show it
+		send("digest", posthaste.NoticeAccepted)
+		p.post(preferences, url.Values{"save": {"yes"}, "shown": {box[1]}, topic[1]: {"yes"}})
+		send("digest", posthaste.NoticeSuppressed)
+		p.post(preferences, url.Values{"stop": {"all"}})
+		send("receipt", posthaste.NoticeSuppressed)
+	})
+}
+
+// post sends a form as a browser does.
+func (p *program) post(link string, form url.Values) string {
+	p.tb.Helper()
+	request, err := http.NewRequestWithContext(p.tb.Context(), http.MethodPost, link, strings.NewReader(form.Encode()))
+	if err != nil {
+		p.tb.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return p.do(request, 200)
 }

@@ -97,20 +97,40 @@ type Suppressions interface {
 	LiftSuppression(ctx context.Context, id int64) error
 }
 
-// Store is all of them: one database.
-type Store interface {
+// People is all about recipients.
+type People interface {
+	Topics
+	Recipients
+	Suppressions
+}
+
+// Campaigns is all about campaigns.
+type Campaigns interface {
+	Drafts
+	Runs
+	Ledger
+}
+
+// Notices is all about notices.
+type Notices interface {
+	NoticeTypes
+	NoticeLedger
+}
+
+// Access is all about who does what here.
+type Access interface {
 	Keys
 	KeyRing
 	Usage
 	Audit
-	NoticeTypes
-	NoticeLedger
-	Topics
-	Recipients
-	Drafts
-	Runs
-	Ledger
-	Suppressions
+}
+
+// Store is all of them: one database.
+type Store interface {
+	People
+	Campaigns
+	Notices
+	Access
 }
 
 // Composer checks and shows mailings.

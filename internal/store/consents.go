@@ -37,13 +37,13 @@ func (s *Store) ListConsents(ctx context.Context, recipientID int64) ([]posthast
 }
 
 // RecordConsents appends to the ledger, all or nothing. A decision that already
-// holds is not repeated. An operator cannot give a topic back to a recipient
-// who opted out of it: that is a Conflict; the recipient's own channels can,
+// holds is not repeated. An operator cannot give a topic, or an optional notice
+// type, back to a recipient who opted out of it: that is a Conflict; the recipient's own channels can,
 // and lift that opt-out with it.
 func (s *Store) RecordConsents(ctx context.Context, entries []posthaste.Consent) error {
 	return s.inTx(ctx, "record consents", func(ctx context.Context, tx bun.Tx) error {
 		for _, c := range entries {
-			if c.Purpose == posthaste.ForTopic && c.Decision == posthaste.Given {
+			if (c.Purpose == posthaste.ForTopic || c.Purpose == posthaste.ForNotice) && c.Decision == posthaste.Given {
 				if err := s.reopen(ctx, tx, c); err != nil {
 					return err
 				}
@@ -173,6 +173,14 @@ func (s *Store) FindPreferences(ctx context.Context, recipientID int64) (posthas
 		}
 	}
 	var stopped int64
+	// notices_by_recipient is the index of the inner scan.
+	if err := s.db.NewRaw(`SELECT t.id AS type_id, v.name, EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id = -t.id) AS off
+		FROM recipients r JOIN notice_types t ON EXISTS (SELECT 1 FROM notices n WHERE n.recipient_id = r.id AND n.type_id = t.id)
+			OR EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id = -t.id)
+		JOIN notice_type_versions v ON v.type_id = t.id AND v.version = t.version
+		WHERE r.id = ? AND v.kind = ? ORDER BY v.name, t.id`, recipientID, posthaste.Optional).Scan(ctx, &p.Notices); err != nil {
+		return p, translate("find preferences", err)
+	}
 	err = s.db.NewRaw(`SELECT count(*) FROM suppressions x JOIN recipients r ON r.address_hash = x.address_hash
 		WHERE r.id = ? AND x.topic_id = 0 AND x.reason = ?`, recipientID, posthaste.OptedOut).Scan(ctx, &stopped)
 	p.StopAll = stopped > 0

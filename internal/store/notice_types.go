@@ -92,6 +92,11 @@ func (s *Store) FindNoticeType(ctx context.Context, key string) (posthaste.Notic
 	return s.findNoticeType(ctx, "t.key = ? AND v.version = t.version", key)
 }
 
+// FindNoticeTypeByID gives the current version of the type of that id, or NotFound.
+func (s *Store) FindNoticeTypeByID(ctx context.Context, id int64) (posthaste.NoticeType, error) {
+	return s.findNoticeType(ctx, "t.id = ? AND v.version = t.version", id)
+}
+
 // FindNoticeTypeVersion gives one version of a type, which never changes, or NotFound.
 func (s *Store) FindNoticeTypeVersion(ctx context.Context, id, version int64) (posthaste.NoticeType, error) {
 	return s.findNoticeType(ctx, "t.id = ? AND v.version = ?", id, version)

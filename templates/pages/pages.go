@@ -47,6 +47,7 @@ type Preferences struct {
 	MaskedAddress string // shown as it is: mask it before
 	Action        string // path that both forms are sent to
 	Topics        []Choice
+	Notices       []Choice // each sends shown=NAME too, so that one that was not shown is not taken for unticked
 	Measurement   []Choice
 	StopAll       bool // all mail is stopped
 	Saved         bool // the last POST was carried out
@@ -83,7 +84,7 @@ func WriteUnsubscribe(w io.Writer, p Unsubscribe) error {
 }
 
 // WritePreferences writes the preference centre: a form with the topics, the
-// measurements and a button sent as save=yes; and a form of its own, whose
+// notices, the measurements and a button sent as save=yes; and a form of its own, whose
 // button is sent as stop=all, unless all mail is stopped already.
 func WritePreferences(w io.Writer, p Preferences) error {
 	s, err := load()
@@ -92,7 +93,7 @@ func WritePreferences(w io.Writer, p Preferences) error {
 	}
 	t := s.texts(p.Lang)
 	names := strings.NewReplacer("{sender}", or(p.Sender, t.We), "{address}", p.MaskedAddress)
-	v := view{Action: p.Action, Topics: p.Topics, Measurement: p.Measurement, Heading: t.Preferences, Title: t.Preferences}
+	v := view{Action: p.Action, Topics: p.Topics, Notices: p.Notices, Measurement: p.Measurement, Heading: t.Preferences, Title: t.Preferences}
 	if p.MaskedAddress != "" {
 		v.Lead = names.Replace(t.PreferencesLead)
 	}
@@ -167,6 +168,7 @@ type view struct {
 	StopLead    string
 	Reference   string
 	Topics      []Choice
+	Notices     []Choice
 	Measurement []Choice
 	Status      int
 }
@@ -177,8 +179,9 @@ type numbered struct {
 	ID string
 }
 
-func (v view) Form() bool                     { return len(v.Topics)+len(v.Measurement) > 0 }
+func (v view) Form() bool                     { return len(v.Topics)+len(v.Notices)+len(v.Measurement) > 0 }
 func (v view) TopicChoices() []numbered       { return number("topic", v.Topics) }
+func (v view) NoticeChoices() []numbered      { return number("notice", v.Notices) }
 func (v view) MeasurementChoices() []numbered { return number("measure", v.Measurement) }
 
 func number(prefix string, choices []Choice) []numbered {

@@ -29,6 +29,8 @@ type Texts struct {
 	Preferences     string `json:"preferences"`
 	PreferencesLead string `json:"preferences_lead"`
 	Topics          string `json:"topics"`
+	Notices         string `json:"notices"`
+	NoticesLead     string `json:"notices_lead"`
 	Measurement     string `json:"measurement"`
 	MeasurementLead string `json:"measurement_lead"`
 	Save            string `json:"save"`
