@@ -1,6 +1,9 @@
 package posthaste
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // CampaignState is where a campaign stands. docs/states.md draws it.
 type CampaignState string
@@ -68,11 +71,35 @@ type Tracking struct {
 	Clicks TrackingMode `json:"clicks"`
 }
 
-// Campaign is one mailing to the recipients of one topic.
+// Segment is a part of the recipients on file; the zero one is everybody.
+type Segment struct {
+	TopicID    int64             `json:"topic_id,omitempty"`   // those who consented to it
+	Attributes map[string]string `json:"attributes,omitempty"` // those who have each of them
+	Locales    []string          `json:"locales,omitempty"`    // those whose locale is one of them, or more precise: "de" takes in "de-CH"
+}
+
+// Announcement is what makes a campaign a notice to everybody, or to a segment:
+// a notice type takes the place of topic, content and consent.
+type Announcement struct {
+	TypeVersion int64 // of the type that the TopicID stands for
+	Kind        NoticeKind
+	Data        json.RawMessage
+	Segment     Segment
+	Pace        int64  // the most mails per hour; 0: no limit
+	Actor       string // who ordered it
+	Idempotency string // of the order, or empty; with the key's id before it
+	BodyHash    []byte
+}
+
+// IsAnnouncement reports whether the campaign is a notice to many.
+func (c Campaign) IsAnnouncement() bool { return c.TopicID < 0 }
+
+// Campaign is one mailing to the recipients of one topic, or an announcement.
 type Campaign struct {
 	ID           int64
 	Name         string // for operators
-	TopicID      int64
+	TopicID      int64  // of an announcement, its type as a topic
+	Announcement Announcement
 	From         string // RFC 5322 mailbox: "News <news@example.com>"
 	ReplyTo      string // mailbox, or empty
 	Subject      string // template

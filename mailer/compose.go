@@ -29,6 +29,7 @@ type Sender struct {
 // the last compiled mailings.
 type Composer struct {
 	content Content
+	notices *NoticeComposer // of announcements
 	keys    *token.Keys
 	sender  Sender
 
@@ -39,17 +40,18 @@ type Composer struct {
 // keepMailings bounds the compiled mailings that a worker keeps.
 const keepMailings = 16
 
-// NewComposer makes a Composer.
-func NewComposer(content Content, keys *token.Keys, sender Sender) *Composer {
+// NewComposer makes a Composer; notices composes announcements for it.
+func NewComposer(content Content, notices *NoticeComposer, keys *token.Keys, sender Sender) *Composer {
 	if sender.Signer == nil {
 		sender.Signer = new(dkim.Signer)
 	}
-	return &Composer{content: content, keys: keys, sender: sender, recent: map[int64]*Mailing{}}
+	return &Composer{content: content, notices: notices, keys: keys, sender: sender, recent: map[int64]*Mailing{}}
 }
 
 // Mailing is one campaign's content, compiled. It is safe for concurrent use.
 type Mailing struct {
 	campaign   posthaste.Campaign
+	notice     *noticeForm // of an announcement, and nothing below but topic (its type as one), from and composer
 	topic      posthaste.Topic
 	mail       *templates.Mail
 	from       address.Mailbox
@@ -114,6 +116,13 @@ func (c *Composer) Forget(campaignID int64) {
 // Compile checks and compiles a campaign's content. What is wrong with it is an
 // Invalid error that names each field, and line and column within it.
 func (c *Composer) Compile(ctx context.Context, campaign posthaste.Campaign) (*Mailing, error) {
+	if campaign.IsAnnouncement() {
+		f, err := c.notices.form(ctx, posthaste.TypeAsTopic(campaign.TopicID), campaign.Announcement.TypeVersion)
+		if err != nil {
+			return nil, err
+		}
+		return &Mailing{campaign: campaign, notice: f, topic: posthaste.Topic{ID: campaign.TopicID}, from: f.from, composer: c}, nil
+	}
 	topic, err := c.content.FindTopicByID(ctx, campaign.TopicID)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func (h *house) signing(setting string) *mailer.Composer {
 	h.tb.Helper()
 	signer, err := dkim.Load(setting)
 	must(h.tb, err)
-	return mailer.NewComposer(h.store, h.keys, mailer.Sender{Name: "Example Ltd", PostalAddress: "1 Sample Street", Signer: signer,
+	return mailer.NewComposer(h.store, nil, h.keys, mailer.Sender{Name: "Example Ltd", PostalAddress: "1 Sample Street", Signer: signer,
 		PublicURL: "https://mail.example.com", BounceDomain: "bounces.example.com", ListDomain: "lists.example.com"})
 }
 

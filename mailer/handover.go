@@ -95,7 +95,7 @@ func (h *handover) begin(next pending) *relay.Item {
 		h.outcomes = append(h.outcomes, outcome)
 		return nil
 	}
-	begun, ok := h.worker.optOuts.begin(next.Recipient.ID, h.mailing.topic.ID, h.claimed)
+	begun, ok := h.mailing.begin(h.worker.optOuts, next.Recipient.ID, h.claimed)
 	if !ok {
 		outcome.State = posthaste.Suppressed
 		h.outcomes = append(h.outcomes, outcome)
@@ -128,8 +128,10 @@ func (h *handover) Answered(answer relay.Answer) {
 	h.ended++
 	noted := h.permit
 	h.permit = false
-	outcome := posthaste.Outcome{Number: f.Number, RecipientID: f.Recipient.ID, Reply: answer.Reply, At: time.Now()}
-
+	outcome := posthaste.Outcome{Number: f.Number, RecipientID: f.Recipient.ID, Reply: answer.Reply, At: time.Now(), Despite: f.Despite}
+	if f.Despite {
+		outcome.Because = h.mailing.notice.MandatoryReason
+	}
 	bystander := h.lost // lost with the mail before it
 	h.lost = h.lost || answer.Lost
 	switch {

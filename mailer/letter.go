@@ -28,6 +28,9 @@ const wireRoom = 1 << 10
 // Compose makes the message of one delivery: the same bytes at every attempt,
 // if the date is that of the freeze. Its Message is good until space is used again.
 func (m *Mailing) Compose(space *Space, mail posthaste.Mail, date time.Time) (Letter, error) {
+	if m.notice != nil {
+		return m.announce(mail, date)
+	}
 	to, err := address.Parse(mail.Recipient.Email)
 	if err != nil {
 		return Letter{}, err

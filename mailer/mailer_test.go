@@ -72,7 +72,7 @@ func build(tb testing.TB, n int) *house {
 	h.bus, err = bus.Open(tb.Context(), "embedded:"+filepath.Join(dir, "nats"))
 	must(tb, err)
 	tb.Cleanup(h.bus.Close)
-	h.composer = mailer.NewComposer(h.store, h.keys, mailer.Sender{Name: "Example Ltd", PostalAddress: "1 Sample Street",
+	h.composer = mailer.NewComposer(h.store, nil, h.keys, mailer.Sender{Name: "Example Ltd", PostalAddress: "1 Sample Street",
 		PublicURL: "https://mail.example.com", BounceDomain: "bounces.example.com", ListDomain: "lists.example.com"})
 
 	h.topic, err = h.store.AddTopic(tb.Context(), posthaste.Topic{Key: "weekly", Name: "Weekly"})

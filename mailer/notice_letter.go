@@ -210,30 +210,58 @@ func (c *NoticeComposer) compose(ctx context.Context, f *noticeForm, n posthaste
 	if err != nil {
 		return item, err
 	}
-	values := &templates.NoticeValues{Recipient: r, SenderName: c.sender.Name, PostalAddress: c.sender.PostalAddress}
-	if f.Kind == posthaste.Optional {
-		values.Unsubscribe = c.sender.PublicURL + "/u/" + c.keys.Seal(token.Unsubscribe, token.Claims{RecipientID: r.ID, TopicID: posthaste.TypeAsTopic(f.ID), Number: n.ID})
-	}
-	if f.Kind != posthaste.Mandatory {
-		values.Preferences = c.sender.PublicURL + "/p/" + c.keys.Seal(token.Preferences, token.Claims{RecipientID: r.ID})
-	}
-	rendered, err := f.render(data, values)
-	if err != nil {
-		return item, err
-	}
 	files, err := c.content.FindNoticeFiles(ctx, n.CallID)
 	if err != nil {
 		return item, errors.Join(errLater, err)
 	}
-	built, err := message.BuildNotice(message.Notice{From: f.from, ReplyTo: f.replyTo, To: address.Mailbox{Name: r.Name, Address: to}, Subject: rendered.Subject,
-		HTML: rendered.HTML, Text: rendered.Text, MessageID: c.keys.NoticeMessageID(n.ID) + "@" + f.from.Domain, Date: n.CreatedAt, FeedbackID: f.feedback,
-		Unsubscribe: values.Unsubscribe, Files: files})
-	if err != nil {
-		return item, err
-	}
+	item.Message, _, err = c.build(f, noticeParts{to: to, recipient: r, data: data, files: files, messageID: c.keys.NoticeMessageID(n.ID), date: n.CreatedAt,
+		claims: token.Claims{RecipientID: r.ID, TopicID: posthaste.TypeAsTopic(f.ID), Number: n.ID}})
 	item.Envelope = relay.Envelope{To: to.String(), From: "b+" + c.keys.NoticeEnvelopeTag(n.ID) + "@" + c.sender.BounceDomain}
-	item.Message, err = c.sender.Signer.Sign(f.from.Domain, built)
 	return item, err
+}
+
+// noticeParts are what differs from one message of a type to another.
+type noticeParts struct {
+	to        address.Address
+	recipient posthaste.Recipient
+	data      json.RawMessage
+	files     []posthaste.NoticeFile
+	messageID string // its left part
+	date      time.Time
+	claims    token.Claims // of its links; nobody's in a preview, which has none
+}
+
+// build makes and signs a message.
+func (c *NoticeComposer) build(f *noticeForm, p noticeParts) ([]byte, templates.Rendered, error) {
+	values := &templates.NoticeValues{Recipient: p.recipient, SenderName: c.sender.Name, PostalAddress: c.sender.PostalAddress}
+	if f.Kind == posthaste.Optional && p.claims.RecipientID != 0 {
+		values.Unsubscribe = c.sender.PublicURL + "/u/" + c.keys.Seal(token.Unsubscribe, p.claims)
+	}
+	if f.Kind != posthaste.Mandatory && p.claims.RecipientID != 0 {
+		values.Preferences = c.sender.PublicURL + "/p/" + c.keys.Seal(token.Preferences, token.Claims{RecipientID: p.claims.RecipientID})
+	}
+	rendered, err := f.render(p.data, values)
+	if err != nil {
+		return nil, rendered, err
+	}
+	built, err := message.BuildNotice(message.Notice{From: f.from, ReplyTo: f.replyTo, To: address.Mailbox{Name: p.recipient.Name, Address: p.to}, Subject: rendered.Subject,
+		HTML: rendered.HTML, Text: rendered.Text, MessageID: p.messageID + "@" + f.from.Domain, Date: p.date, FeedbackID: f.feedback,
+		Unsubscribe: values.Unsubscribe, Files: p.files})
+	if err != nil {
+		return nil, rendered, err
+	}
+	built, err = c.sender.Signer.Sign(f.from.Domain, built)
+	return built, rendered, err
+}
+
+// CheckAnnouncement says what is wrong with the data of an announcement of a
+// type, by JSON pointers, or with the type.
+func (c *NoticeComposer) CheckAnnouncement(t posthaste.NoticeType, a posthaste.Announcement) error {
+	f, err := c.compile(t)
+	if err != nil {
+		return err
+	}
+	return posthaste.RefuseAll(f.check("/data", a.Data, nil, posthaste.Recipient{Email: "somebody@example.com"}))
 }
 
 // errLater says that a notice cannot be made now, which is no fault of its own.
@@ -257,19 +285,13 @@ func (c *NoticeComposer) PreviewNotice(ctx context.Context, t posthaste.NoticeTy
 	if fields := f.check("/data", data, nil, r); len(fields) > 0 {
 		return posthaste.Preview{}, posthaste.RefuseAll(fields)
 	}
-	values := &templates.NoticeValues{Recipient: r, SenderName: c.sender.Name, PostalAddress: c.sender.PostalAddress}
-	if f.Kind == posthaste.Optional { // of nobody
-		values.Unsubscribe = c.sender.PublicURL + "/u/"
-	}
-	rendered, err := f.render(data, values)
-	if err != nil {
-		return posthaste.Preview{}, err
+	if len(data) == 0 {
+		data = json.RawMessage("{}")
 	}
 	to, err := address.Parse(r.Email)
 	if err != nil {
 		return posthaste.Preview{}, err
 	}
-	built, err := message.BuildNotice(message.Notice{From: f.from, ReplyTo: f.replyTo, To: address.Mailbox{Name: r.Name, Address: to}, Subject: rendered.Subject,
-		HTML: rendered.HTML, Text: rendered.Text, MessageID: "preview@" + f.from.Domain, Date: time.Now(), FeedbackID: f.feedback})
+	built, rendered, err := c.build(f, noticeParts{to: to, recipient: r, data: data, messageID: "preview", date: time.Now()})
 	return posthaste.Preview{Subject: rendered.Subject, HTML: string(rendered.HTML), Text: string(rendered.Text), Source: string(built)}, err
 }

@@ -246,7 +246,7 @@ func (b *bench) seed(ctx context.Context) (err error) {
 
 // send schedules the campaign and watches it to its end.
 func (b *bench) send(ctx context.Context, config config) error {
-	composer := mailer.NewComposer(b.store, b.keys, mailer.Sender{Name: config.SenderName, PostalAddress: config.PostalAddress,
+	composer := mailer.NewComposer(b.store, nil, b.keys, mailer.Sender{Name: config.SenderName, PostalAddress: config.PostalAddress,
 		PublicURL: cmp.Or(config.PublicURL, b.public), BounceDomain: config.BounceDomain, ListDomain: config.ListDomain})
 	draft := benchCampaign(b.topic)
 	links, err := composer.Check(ctx, draft)

@@ -140,8 +140,8 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 	}
 	sender := mailer.Sender{Name: svc.config.SenderName, PostalAddress: svc.config.PostalAddress,
 		PublicURL: svc.config.PublicURL, BounceDomain: svc.config.BounceDomain, ListDomain: svc.config.ListDomain, Signer: signer}
-	svc.composer = mailer.NewComposer(svc.store, svc.keys, sender)
 	svc.notices = mailer.NewNoticeComposer(svc.store, svc.keys, sender)
+	svc.composer = mailer.NewComposer(svc.store, svc.notices, svc.keys, sender)
 	svc.intake = mailer.NewNoticeIntake(svc.store, svc.notices, svc.bus)
 	svc.meter = api.NewMeter(svc.store)
 	svc.unsub = unsubscribe.New(svc.store, svc.bus, svc.keys, svc.config.SenderName)

@@ -105,6 +105,15 @@ func (a *API) Routes() []Route {
 		{get, "/notices", posthaste.ReadNotices, a.listNotices},
 		{get, "/notices/:notice", posthaste.ReadNotices, a.showNotice},
 
+		{post, "/announcements", posthaste.SendAnnouncements, a.announce},
+		{get, "/announcements", posthaste.ReadNotices, a.listAnnouncements},
+		{get, "/announcements/:announcement", posthaste.ReadNotices, a.showCampaign},
+		{post, "/announcements/:announcement/pause", posthaste.SendAnnouncements, a.move(a.store.Pause)},
+		{post, "/announcements/:announcement/resume", posthaste.SendAnnouncements, a.move(a.store.Resume)},
+		{post, "/announcements/:announcement/cancel", posthaste.SendAnnouncements, a.move(a.store.Cancel)},
+		{get, "/announcements/:announcement/deliveries", posthaste.ReadNotices, a.listDeliveries},
+		{post, "/announcements/:announcement/deliveries/:delivery/resolve", posthaste.SendAnnouncements, a.resolve},
+
 		{get, "/keys", posthaste.ManageKeys, a.listKeys},
 		{post, "/keys", posthaste.ManageKeys, a.addKey},
 		{del, "/keys/:key", posthaste.ManageKeys, a.revokeKey},

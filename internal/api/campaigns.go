@@ -186,14 +186,19 @@ func (a *API) listCampaigns(c echo.Context) error {
 		func(k posthaste.Campaign) int64 { return k.ID }))
 }
 
+// campaign finds the campaign, or the announcement, that the path names.
 func (a *API) campaign(c echo.Context) (posthaste.Campaign, error) {
-	n, err := id(c, "campaign")
+	name := "campaign"
+	if c.Param("announcement") != "" {
+		name = "announcement"
+	}
+	n, err := id(c, name)
 	if err != nil {
 		return posthaste.Campaign{}, err
 	}
 	k, err := a.store.FindCampaign(c.Request().Context(), n)
-	if errors.Is(err, posthaste.NotFound) {
-		err = &posthaste.Error{Kind: posthaste.NotFound, Message: "there is no such campaign"}
+	if errors.Is(err, posthaste.NotFound) || err == nil && k.IsAnnouncement() != (name == "announcement") {
+		err = &posthaste.Error{Kind: posthaste.NotFound, Message: "there is no such " + name}
 	}
 	return k, err
 }
@@ -209,6 +214,9 @@ func (a *API) showCampaign(c echo.Context) error {
 
 func (a *API) writeCampaign(c echo.Context, status int, k posthaste.Campaign) error {
 	ctx := c.Request().Context()
+	if k.IsAnnouncement() {
+		return a.writeAnnouncement(c, status, k)
+	}
 	topic, err := a.store.FindTopicByID(ctx, k.TopicID)
 	if err != nil {
 		return err
@@ -239,14 +247,14 @@ func (a *API) move(step func(context.Context, int64) (posthaste.Campaign, error)
 		if k, err = step(ctx, k.ID); err != nil {
 			return err
 		}
-		a.announce(ctx, k.ID, k.State)
+		a.tellWorkers(ctx, k.ID, k.State)
 		return a.writeCampaign(c, http.StatusOK, k)
 	}
 }
 
-// announce tells the workers of a step that is committed. Without it they find
+// tellWorkers tells the workers of a step that is committed. Without it they find
 // out at their next claim, so that it fails is no fault of the step.
-func (a *API) announce(ctx context.Context, id int64, state posthaste.CampaignState) {
+func (a *API) tellWorkers(ctx context.Context, id int64, state posthaste.CampaignState) {
 	if err := a.workers.AnnounceState(ctx, id, state); err != nil {
 		slog.Warn("workers not told of a step", "campaign", id, "state", state, "error", err)
 	}

@@ -95,7 +95,7 @@ func (a *API) resolve(c echo.Context) error {
 	}
 	if to == posthaste.Queued { // which may have made a campaign that was sent sending again
 		if k, err = a.store.FindCampaign(c.Request().Context(), k.ID); err == nil {
-			a.announce(c.Request().Context(), k.ID, k.State)
+			a.tellWorkers(c.Request().Context(), k.ID, k.State)
 		}
 	}
 	return c.JSON(http.StatusOK, a.viewDelivery(k)(d))

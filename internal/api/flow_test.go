@@ -184,7 +184,7 @@ func (h *house) suppressing(v1 string) {
 func TestTheRealComposersFaults(t *testing.T) {
 	t.Parallel()
 	h := open(t)
-	h.serve(h.store, mailer.NewComposer(h.store, h.keys, mailer.Sender{PublicURL: "https://mail.example.com", BounceDomain: "example.com", ListDomain: "example.com"}))
+	h.serve(h.store, mailer.NewComposer(h.store, nil, h.keys, mailer.Sender{PublicURL: "https://mail.example.com", BounceDomain: "example.com", ListDomain: "example.com"}))
 	path := fmt.Sprint("/api/v1/campaigns/", h.draft.ID)
 	for body, field := range map[string]string{
 		`{"body":"line one\nHi {{ recipient.nonsense }}"}`: "body", `{"body":"{% if %}"}`: "body", `{"subject":"{{ x"}`: "subject",

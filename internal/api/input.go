@@ -125,6 +125,14 @@ func (f *faults) text(name, text string, limit int) {
 	}
 }
 
+// onlyTrouble gives an error unless it says that something is not found, which is then a fault of the input.
+func onlyTrouble(err error) error {
+	if errors.Is(err, posthaste.NotFound) {
+		return nil
+	}
+	return err
+}
+
 func (f faults) err() error { return posthaste.RefuseAll(f) }
 
 // id reads a number from the path; what is none does not exist.

@@ -115,9 +115,7 @@ func readNotices(c echo.Context) (call posthaste.NoticeCall, err error) {
 		return call, err
 	}
 	call.Idempotency, call.BodyHash = c.Request().Header.Get("Idempotency-Key"), hash.Sum(nil)
-	if len(call.Idempotency) > idempotencyMost || strings.ContainsFunc(call.Idempotency, func(r rune) bool { return r < ' ' || r > '~' }) {
-		f.add("Idempotency-Key", fmt.Sprintf("must have at most %d printable ASCII characters", idempotencyMost))
-	}
+	f.idempotency(call.Idempotency)
 	call.Type.Key, call.Data = in.Type, in.Data
 	if in.Type == "" {
 		f.add("/type", "must be the key of a notice type")
@@ -225,6 +223,12 @@ func (f *faults) notice(at string, r recipientInput) posthaste.Notice {
 		f.add(at+"/data", "must be an object")
 	}
 	return posthaste.Notice{Email: addr.String(), Canonical: addr.Canonical(), Name: r.Name, Locale: r.Locale, Data: r.Data}
+}
+
+func (f *faults) idempotency(key string) {
+	if len(key) > idempotencyMost || strings.ContainsFunc(key, func(r rune) bool { return r < ' ' || r > '~' }) {
+		f.add("Idempotency-Key", fmt.Sprintf("must have at most %d printable ASCII characters", idempotencyMost))
+	}
 }
 
 func (f *faults) metadata(name string, metadata map[string]string) {

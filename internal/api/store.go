@@ -111,10 +111,18 @@ type Campaigns interface {
 	Ledger
 }
 
+// Announcements is what notices to many need, beside what campaigns do.
+type Announcements interface {
+	AddAnnouncement(ctx context.Context, c posthaste.Campaign) (posthaste.Campaign, error)
+	ListAnnouncements(ctx context.Context, before int64, limit int) ([]posthaste.Campaign, error)
+	CountAudience(ctx context.Context, c posthaste.Campaign) (audience, suppressed int64, err error)
+}
+
 // Notices is all about notices.
 type Notices interface {
 	NoticeTypes
 	NoticeLedger
+	Announcements
 }
 
 // Access is all about who does what here.
@@ -144,6 +152,7 @@ type Composer interface {
 // NoticeComposer checks and shows notices.
 type NoticeComposer interface {
 	CheckType(t posthaste.NoticeType) error
+	CheckAnnouncement(t posthaste.NoticeType, a posthaste.Announcement) error
 	PreviewNotice(ctx context.Context, t posthaste.NoticeType, r posthaste.Recipient, data json.RawMessage) (posthaste.Preview, error)
 	MessageID(ctx context.Context, n posthaste.Notice) (string, error)
 }

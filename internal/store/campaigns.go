@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -21,19 +22,29 @@ type campaignRow struct {
 	Audience, Version                         int64
 	CreatedAt, UpdatedAt                      int64
 	FrozenAt, SendingSince, EndedAt           int64
+	NoticeVersion                             int64
+	NoticeKind                                posthaste.NoticeKind
+	Data, Segment, Actor                      string
+	Pace                                      int64
 }
 
 const campaignColumns = `id, topic_id, name, sender, reply_to, subject, preheader, format, body, layout, track_opens, track_clicks,
-	state, send_at, time_zone, audience, version, created_at, updated_at, frozen_at, sending_since, ended_at`
+	state, send_at, time_zone, audience, version, created_at, updated_at, frozen_at, sending_since, ended_at,
+	notice_version, notice_kind, data, segment, actor, pace`
 
 func (r campaignRow) campaign() posthaste.Campaign {
-	return posthaste.Campaign{
+	c := posthaste.Campaign{
 		ID: r.ID, Name: r.Name, TopicID: r.TopicID, From: r.Sender, ReplyTo: r.ReplyTo, Subject: r.Subject, Preheader: r.Preheader,
 		Format: r.Format, Body: r.Body, Layout: r.Layout, Tracking: posthaste.Tracking{Opens: r.TrackOpens, Clicks: r.TrackClicks},
 		State: r.State, SendAt: instant(r.SendAt), TimeZone: r.TimeZone, Audience: r.Audience, Version: r.Version,
 		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), FrozenAt: instant(r.FrozenAt),
 		SendingSince: instant(r.SendingSince), EndedAt: instant(r.EndedAt),
 	}
+	if c.IsAnnouncement() {
+		c.Announcement = posthaste.Announcement{TypeVersion: r.NoticeVersion, Kind: r.NoticeKind, Data: json.RawMessage(r.Data), Actor: r.Actor, Pace: r.Pace,
+			Segment: readSegment(r.Segment)}
+	}
+	return c
 }
 
 // AddCampaign stores a draft and gives it its id.
@@ -78,11 +89,11 @@ func (s *Store) FindCampaign(ctx context.Context, id int64) (posthaste.Campaign,
 	return row.campaign(), translate("find campaign", err)
 }
 
-// ListCampaigns gives up to limit campaigns older than the id before, newest
+// ListCampaigns gives up to limit campaigns, without announcements, older than the id before, newest
 // first; 0 starts with the newest.
 func (s *Store) ListCampaigns(ctx context.Context, before int64, limit int) ([]posthaste.Campaign, error) {
 	var rows []campaignRow
-	err := s.db.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
+	err := s.db.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE topic_id > 0 AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
 		before, before, limit).Scan(ctx, &rows)
 	return campaigns(rows), translate("list campaigns", err)
 }

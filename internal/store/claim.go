@@ -76,7 +76,8 @@ const readWindowColumns = `SELECT d.number, d.attempts, d.recipient_id, coalesce
 		coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL,
 		coalesce((SELECT sum(CASE WHEN purpose = 'opens' THEN 2 WHEN purpose = 'clicks' THEN 4 WHEN topic_id = k.topic_id THEN 1 ELSE 0 END)
 			FROM consent_states WHERE recipient_id = d.recipient_id AND decision = 'given'), 0),
-		coalesce((SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id) LIMIT 1), 0)
+		coalesce((SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id) LIMIT 1), 0),
+		CASE WHEN k.topic_id > 0 THEN 0 WHEN k.notice_kind = 'mandatory' THEN 2 ELSE 1 END
 	FROM campaigns k JOIN deliveries d ON d.campaign_id = k.id `
 
 const (
@@ -93,6 +94,13 @@ func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) (
 	return mails, translate("read window", err)
 }
 
+// What a window is of, as the statement tells.
+const (
+	mailing = iota
+	notice
+	mandatoryNotice
+)
+
 func scanWindow(rows *sql.Rows, err error) ([]posthaste.Mail, error) {
 	if err != nil {
 		return nil, err
@@ -103,12 +111,19 @@ func scanWindow(rows *sql.Rows, err error) ([]posthaste.Mail, error) {
 	for rows.Next() {
 		var m posthaste.Mail
 		var known bool
-		var consents, suppressed int64
+		var consents, suppressed, announced int64
 		r := &m.Recipient
-		if err := rows.Scan(&m.Number, &m.Attempts, &r.ID, &r.Email, &r.Name, &r.Locale, &r.TimeZone, &attributes, &known, &consents, &suppressed); err != nil {
+		if err := rows.Scan(&m.Number, &m.Attempts, &r.ID, &r.Email, &r.Name, &r.Locale, &r.TimeZone, &attributes, &known, &consents, &suppressed, &announced); err != nil {
 			return nil, err
 		}
-		m.Allowed = known && consents&1 != 0 && suppressed == 0
+		switch announced {
+		case mailing:
+			m.Allowed = known && consents&1 != 0 && suppressed == 0
+		case notice:
+			m.Allowed = known && suppressed == 0
+		case mandatoryNotice:
+			m.Allowed, m.Despite = known, known && suppressed != 0
+		}
 		m.Opens, m.Clicks = consents&2 != 0, consents&4 != 0
 		if len(attributes) > 2 {
 			if err := json.Unmarshal(attributes, &r.Attributes); err != nil {

@@ -34,6 +34,9 @@ func (s *Store) Freeze(ctx context.Context, campaignID int64) (posthaste.Campaig
 			return conflict("the campaign is %s, not scheduled", c.State)
 		}
 		now := micros(time.Now())
+		if c.IsAnnouncement() {
+			return s.freezeAnnouncement(ctx, tx, c, now)
+		}
 		// consent_states_given is the index of this scan.
 		audience, err := exec(ctx, tx, `INSERT INTO deliveries
 			(campaign_id, number, recipient_id, state, attempts, retry_at, stage, code, enhanced, reply, changed_at)
@@ -45,15 +48,21 @@ func (s *Store) Freeze(ctx context.Context, campaignID int64) (posthaste.Campaig
 		if err != nil {
 			return err
 		}
-		if err := addChunks(ctx, tx, campaignID, audience); err != nil {
-			return err
-		}
-		if err := s.analyze(ctx, tx, "deliveries, chunks"); err != nil {
-			return err
-		}
-		_, err = exec(ctx, tx, "UPDATE campaigns SET audience = ?0, frozen_at = ?1, sending_since = ?1 WHERE id = ?2", audience, now, campaignID)
-		return err
+		size := min(max(audience/chunksAimedAt, smallestChunk), posthaste.ChunkSize)
+		return s.frozen(ctx, tx, campaignID, audience, size, now)
 	})
+}
+
+// frozen cuts the deliveries of a campaign into chunks and notes how many they are.
+func (s *Store) frozen(ctx context.Context, tx bun.Tx, campaignID, audience, size, now int64) error {
+	if err := addChunks(ctx, tx, campaignID, audience, size); err != nil {
+		return err
+	}
+	if err := s.analyze(ctx, tx, "deliveries, chunks"); err != nil {
+		return err
+	}
+	_, err := exec(ctx, tx, "UPDATE campaigns SET audience = ?0, frozen_at = ?1, sending_since = ?1 WHERE id = ?2", audience, now, campaignID)
+	return err
 }
 
 // analyze renews PostgreSQL's statistics of tables that have just grown by a
@@ -67,8 +76,7 @@ func (s *Store) analyze(ctx context.Context, tx bun.Tx, tables string) error {
 	return err
 }
 
-func addChunks(ctx context.Context, tx bun.Tx, campaignID, audience int64) error {
-	size := min(max(audience/chunksAimedAt, smallestChunk), posthaste.ChunkSize)
+func addChunks(ctx context.Context, tx bun.Tx, campaignID, audience, size int64) error {
 	// Each chunk's first number is a delivery's own, so no generator is needed.
 	_, err := exec(ctx, tx, `INSERT INTO chunks (campaign_id, first, last, owner, window_first, window_last, retry_at, published_at, done)
 		SELECT campaign_id, number, CASE WHEN number + ?1 - 1 < ?2 THEN number + ?1 - 1 ELSE ?2 END, '', 0, 0, 0, 0, 0

@@ -71,6 +71,8 @@ func (s *Store) recordNotice(ctx context.Context, tx bun.Tx, worker string, o po
 	return nil
 }
 
+func campaignObject(id int64) string { return fmt.Sprintf("announcement/%d", id) }
+
 func noticeObject(id int64) string { return fmt.Sprintf("notice/%d", id) }
 
 // despite tells what was passed over and why.

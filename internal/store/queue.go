@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -18,13 +19,17 @@ const lostMessage = 2 * time.Minute
 // messages are to be published now, or else Unqueue. A chunk that is published
 // twice does no harm; one that a crash left unpublished comes again after lostMessage.
 func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]posthaste.Chunk, error) {
-	var rows []struct{ CampaignID, First, Last, RetryAt int64 }
+	var rows []readyChunk
 	err := s.inTx(ctx, "queue chunks", func(ctx context.Context, tx bun.Tx) error {
 		// chunks_open is the index of this scan.
-		if err := tx.NewRaw(`SELECT c.campaign_id, c.first, c.last, c.retry_at FROM chunks c JOIN campaigns k ON k.id = c.campaign_id
+		if err := tx.NewRaw(`SELECT c.campaign_id, c.first, c.last, c.retry_at, k.pace FROM chunks c JOIN campaigns k ON k.id = c.campaign_id
 			WHERE c.done = 0 AND k.state = ? AND c.owner = '' AND c.retry_at <= ? AND c.published_at < ?
 			ORDER BY c.campaign_id, c.first LIMIT ?`,
 			posthaste.Sending, micros(now), micros(now.Add(-lostMessage)), limit).Scan(ctx, &rows); err != nil {
+			return err
+		}
+		var err error
+		if rows, err = keepPace(ctx, tx, rows, now); err != nil {
 			return err
 		}
 		for _, r := range rows {
@@ -47,6 +52,34 @@ func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]pos
 		chunks[i] = posthaste.Chunk{CampaignID: r.CampaignID, First: r.First, Last: r.Last}
 	}
 	return chunks, err
+}
+
+type readyChunk struct{ CampaignID, First, Last, RetryAt, Pace int64 }
+
+// keepPace leaves of each paced campaign the one chunk that has been due for
+// the longest time. What follows it is put off by as much as it is late, so that
+// a time without a scheduler, or a pause, is not made up for.
+func keepPace(ctx context.Context, tx bun.Tx, rows []readyChunk, now time.Time) ([]readyChunk, error) {
+	next := map[int64]readyChunk{}
+	for _, r := range rows {
+		if first, seen := next[r.CampaignID]; r.Pace > 0 && (!seen || r.RetryAt < first.RetryAt) {
+			next[r.CampaignID] = r
+		}
+	}
+	if len(next) == 0 {
+		return rows, nil
+	}
+	rows = slices.DeleteFunc(rows, func(r readyChunk) bool { return r.Pace > 0 && r != next[r.CampaignID] })
+	for id, r := range next {
+		if r.RetryAt == 0 { // given back by a worker: it was its turn before
+			continue
+		}
+		if _, err := exec(ctx, tx, "UPDATE chunks SET retry_at = retry_at + ? WHERE campaign_id = ? AND done = 0 AND owner = '' AND retry_at > ?",
+			micros(now)-r.RetryAt, id, r.RetryAt); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // Unqueue takes back that chunks were published, so that they are ready at once.

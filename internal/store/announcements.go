@@ -1,0 +1,146 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// pacedEvery is how often a paced announcement gets a chunk.
+const pacedEvery = 5 * time.Second
+
+// AddAnnouncement stores an announcement, scheduled for c.SendAt. An order whose
+// Idempotency was used before is given back as it stands, or is a Conflict if
+// its body was another.
+func (s *Store) AddAnnouncement(ctx context.Context, c posthaste.Campaign) (posthaste.Campaign, error) {
+	var row campaignRow
+	a := c.Announcement
+	segment, err := json.Marshal(a.Segment)
+	if err != nil {
+		return c, err
+	}
+	err = s.inTx(ctx, "add announcement", func(ctx context.Context, tx bun.Tx) error {
+		now := micros(time.Now())
+		n, err := exec(ctx, tx, `INSERT INTO campaigns (name, topic_id, sender, reply_to, subject, preheader, format, body, layout,
+			track_opens, track_clicks, state, send_at, time_zone, audience, version, created_at, updated_at, frozen_at, sending_since, ended_at,
+			notice_version, notice_kind, data, segment, pace, actor, idempotency, body_hash)
+			VALUES (?, ?, ?, '', '', '', '', '', '', ?, ?, ?, ?, ?, 0, 1, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency) WHERE idempotency <> '' DO NOTHING`,
+			c.Name, c.TopicID, c.From, posthaste.TrackNone, posthaste.TrackNone, posthaste.Scheduled, micros(c.SendAt), c.TimeZone, now, now,
+			a.TypeVersion, a.Kind, string(a.Data), string(segment), a.Pace, a.Actor, a.Idempotency, a.BodyHash)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return s.sameOrder(ctx, tx, a, &row)
+		}
+		if err := tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE id = (SELECT max(id) FROM campaigns WHERE topic_id = ? AND created_at = ?)",
+			c.TopicID, now).Scan(ctx, &row); err != nil {
+			return err
+		}
+		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: a.Actor, Action: "announcement.add", Object: campaignObject(row.ID)})
+	})
+	return row.campaign(), err
+}
+
+// sameOrder finds the announcement of an order that is repeated.
+func (s *Store) sameOrder(ctx context.Context, tx bun.Tx, a posthaste.Announcement, row *campaignRow) error {
+	var hash []byte
+	if err := tx.NewRaw("SELECT body_hash FROM campaigns WHERE idempotency = ?", a.Idempotency).Scan(ctx, &hash); err != nil {
+		return err
+	}
+	if !bytes.Equal(hash, a.BodyHash) {
+		return &posthaste.Error{Kind: posthaste.Conflict, Message: "this Idempotency-Key was used with another request",
+			Fields: []posthaste.Field{{Name: "Idempotency-Key", Reason: "was used with another request"}}}
+	}
+	return tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE idempotency = ?", a.Idempotency).Scan(ctx, row)
+}
+
+// ListAnnouncements gives up to limit announcements older than the id before,
+// newest first; 0 starts with the newest.
+func (s *Store) ListAnnouncements(ctx context.Context, before int64, limit int) ([]posthaste.Campaign, error) {
+	var rows []campaignRow
+	err := s.db.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE topic_id < 0 AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
+		before, before, limit).Scan(ctx, &rows)
+	return campaigns(rows), translate("list announcements", err)
+}
+
+// CountAudience tells how many recipients an announcement would have now, and
+// how many of them would be suppressed.
+func (s *Store) CountAudience(ctx context.Context, c posthaste.Campaign) (audience, suppressed int64, err error) {
+	where, args := s.inSegment(c.Announcement.Segment)
+	var row struct{ Audience, Suppressed int64 }
+	err = s.db.NewRaw("SELECT count(*) AS audience, coalesce(sum(CASE WHEN "+stoppedBy+" THEN 1 ELSE 0 END), 0) AS suppressed FROM recipients r WHERE "+where,
+		append([]any{c.TopicID}, args...)...).Scan(ctx, &row)
+	if c.Announcement.Kind == posthaste.Mandatory {
+		row.Suppressed = 0
+	}
+	return row.Audience, row.Suppressed, translate("count audience", err)
+}
+
+// stoppedBy tells whether a recipient r is suppressed for a topic, or for the topic that a notice type is.
+const stoppedBy = "EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id IN (0, ?))"
+
+// inSegment gives the condition that a recipient r is in a segment.
+func (s *Store) inSegment(g posthaste.Segment) (where string, args []any) {
+	parts := []string{"true"}
+	if g.TopicID != 0 {
+		parts = append(parts, "EXISTS (SELECT 1 FROM consent_states c WHERE c.recipient_id = r.id AND c.purpose = 'topic' AND c.topic_id = ? AND c.decision = 'given')")
+		args = append(args, g.TopicID)
+	}
+	for _, name := range slices.Sorted(maps.Keys(g.Attributes)) {
+		if s.Single() {
+			parts, args = append(parts, "json_extract(r.attributes, ?) = ?"), append(args, `$."`+name+`"`, g.Attributes[name])
+		} else {
+			parts, args = append(parts, "r.attributes ->> ? = ?"), append(args, name, g.Attributes[name])
+		}
+	}
+	if len(g.Locales) > 0 {
+		var any []string
+		for _, locale := range g.Locales {
+			any = append(any, "lower(r.locale) = ? OR lower(r.locale) LIKE ?")
+			args = append(args, strings.ToLower(locale), strings.ToLower(locale)+"-%")
+		}
+		parts = append(parts, "("+strings.Join(any, " OR ")+")")
+	}
+	return strings.Join(parts, " AND "), args
+}
+
+// freezeAnnouncement fixes the audience of an announcement as Freeze does; its
+// chunks become ready one after the other if it is paced.
+func (s *Store) freezeAnnouncement(ctx context.Context, tx bun.Tx, c posthaste.Campaign, now int64) error {
+	where, args := s.inSegment(c.Announcement.Segment)
+	state := "CASE WHEN " + stoppedBy + " THEN 'suppressed' ELSE 'queued' END"
+	if c.Announcement.Kind == posthaste.Mandatory {
+		state = "CASE WHEN ? <> 0 THEN 'queued' END"
+	}
+	audience, err := exec(ctx, tx, `INSERT INTO deliveries
+		(campaign_id, number, recipient_id, state, attempts, retry_at, stage, code, enhanced, reply, changed_at)
+		SELECT ?, row_number() OVER (ORDER BY r.id), r.id, `+state+`, 0, 0, '', 0, '', '', ? FROM recipients r WHERE `+where,
+		append([]any{c.ID, c.TopicID, now}, args...)...)
+	if err != nil {
+		return err
+	}
+	size := min(max(audience/chunksAimedAt, smallestChunk), posthaste.ChunkSize)
+	if pace := c.Announcement.Pace; pace > 0 {
+		size = min(max(pace*int64(pacedEvery)/int64(time.Hour), 1), posthaste.ChunkSize)
+	}
+	if err := s.frozen(ctx, tx, c.ID, audience, size, now); err != nil || c.Announcement.Pace == 0 {
+		return err
+	}
+	interval := size * time.Hour.Microseconds() / c.Announcement.Pace
+	_, err = exec(ctx, tx, "UPDATE chunks SET retry_at = ? + (first - 1) / ? * ? WHERE campaign_id = ?", now, size, interval, c.ID)
+	return err
+}
+
+func readSegment(text string) (g posthaste.Segment) {
+	_ = json.Unmarshal([]byte(text), &g) // written by AddAnnouncement
+	return g
+}
