@@ -1,6 +1,9 @@
 package posthaste
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // EventName is what a webhook can be told of.
 type EventName string
@@ -15,21 +18,42 @@ const (
 	NoticeWasSuppressed EventName = "notice.suppressed"
 	NoticeHasExpired    EventName = "notice.expired"
 	CampaignWasSent     EventName = "campaign.sent"
+	AnnouncementWasSent EventName = "announcement.sent"
 )
 
 // EventNames lists all of them.
-var EventNames = []EventName{NoticeWasAccepted, NoticeWasDeferred, NoticeHasBounced, NoticeHasFailed, NoticeWasSuppressed, NoticeHasExpired, CampaignWasSent}
+var EventNames = []EventName{NoticeWasAccepted, NoticeWasDeferred, NoticeHasBounced, NoticeHasFailed, NoticeWasSuppressed, NoticeHasExpired, CampaignWasSent, AnnouncementWasSent}
 
 // Webhook is an address of another system that is told of events.
 type Webhook struct {
 	ID         int64
 	URL        string // https
 	Events     []EventName
+	Generation int64     // of the secret, from 1: grows with each rotation
 	Secret     []byte    // signs; 24 to 64 bytes
 	OldSecret  []byte    // signs too until OldUntil, for the time of a rotation
 	OldUntil   time.Time // zero: there is no old one
 	DisabledAt time.Time // zero: it is told; by an operator
 	CreatedAt  time.Time
+}
+
+// EventOf is the event of a notice's coming to a state; empty when there is none.
+func EventOf(s NoticeState) EventName {
+	switch s {
+	case NoticeAccepted:
+		return NoticeWasAccepted
+	case NoticeDeferred:
+		return NoticeWasDeferred
+	case NoticeBounced:
+		return NoticeHasBounced
+	case NoticeFailed:
+		return NoticeHasFailed
+	case NoticeSuppressed:
+		return NoticeWasSuppressed
+	case NoticeExpired:
+		return NoticeHasExpired
+	}
+	return ""
 }
 
 // WebhookState is where one message to one webhook stands.
@@ -48,7 +72,8 @@ type WebhookMessage struct {
 	Webhook   Webhook
 	MessageID string // webhook-id: the same at every attempt and replay
 	Event     EventName
-	Body      []byte // JSON
+	Data      json.RawMessage // of the event
+	Body      []byte          // JSON: the event with its name and time, as it is posted
 	State     WebhookState
 	Attempts  int
 	CreatedAt time.Time

@@ -49,6 +49,10 @@ type config struct {
 	// NoticeConnections is the most SMTP connections that one worker keeps for
 	// account notices, beside Connections, 1 to 64.
 	NoticeConnections int `env:"POSTHASTE_NOTICE_CONNECTIONS" envDefault:"4"`
+	// WebhookNetworks are private networks to which webhooks may be posted all the
+	// same; WebhookCA is a file of certificates that are trusted beside the system's.
+	WebhookNetworks []netip.Prefix `env:"POSTHASTE_WEBHOOK_NETWORKS"`
+	WebhookCA       string         `env:"POSTHASTE_WEBHOOK_CA"`
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `env:"POSTHASTE_TRUSTED_PROXIES"`
 }
@@ -57,7 +61,8 @@ const configHelp = `The environment configures it: POSTHASTE_DATABASE_URL (sqlit
 POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_MONITOR_LISTEN (127.0.0.1:8082 | off),
 POSTHASTE_PUBLIC_URL,
 POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_BOUNCE_DOMAIN,
-POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_NOTICE_CONNECTIONS (4), POSTHASTE_TRUSTED_PROXIES (CIDR,…). README.md says what each does.`
+POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_NOTICE_CONNECTIONS (4), POSTHASTE_TRUSTED_PROXIES (CIDR,…),
+POSTHASTE_WEBHOOK_NETWORKS (CIDR,…), POSTHASTE_WEBHOOK_CA (FILE). README.md says what each does.`
 
 // readConfig reads the variables and fills in what follows from others. A name
 // that begins with POSTHASTE_ and is none of them is refused: it is a typing mistake.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,21 +57,23 @@ func (s serveCommand) has(role string) bool { return slices.Contains(s.Roles, ro
 
 // service is the opened parts that roles are made of.
 type service struct {
-	config    config
-	keys      *token.Keys
-	store     *store.Store
-	bus       *bus.Bus
-	composer  *mailer.Composer
-	notices   *mailer.NoticeComposer
-	intake    *mailer.NoticeIntake
-	meter     *api.Meter
-	unsub     *unsubscribe.Service
-	hop       hop
-	metrics   *metrics.Metrics
-	monitor   net.Listener // nil when it is off
-	operators net.Listener // nil without the web role
-	public    net.Listener // nil without the public role
-	closers   []func() error
+	config   config
+	keys     *token.Keys
+	store    *store.Store
+	bus      *bus.Bus
+	composer *mailer.Composer
+	notices  *mailer.NoticeComposer
+	intake   *mailer.NoticeIntake
+	meter    *api.Meter
+	unsub    *unsubscribe.Service
+	hop      hop
+
+	webhookRoots *x509.CertPool // nil: the system's
+	metrics      *metrics.Metrics
+	monitor      net.Listener // nil when it is off
+	operators    net.Listener // nil without the web role
+	public       net.Listener // nil without the public role
+	closers      []func() error
 }
 
 // Run serves until the context ends, then stops in two steps: nothing new is
@@ -114,6 +117,9 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 	}
 	signer, err := dkim.Load(svc.config.DKIMKeys)
 	if err != nil {
+		return err
+	}
+	if svc.webhookRoots, err = readRoots(svc.config.WebhookCA); err != nil {
 		return err
 	}
 	if err := svc.listen(e.ctx, s); err != nil {
@@ -220,10 +226,11 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 		notices := mailer.NewNoticeScheduler(svc.store, svc.bus)
 		running.Go(func() error {
 			svc.bus.LeadScheduling(ctx, id, func(ctx context.Context) {
-				var both sync.WaitGroup
-				both.Go(func() { scheduler.Run(ctx) })
-				both.Go(func() { notices.Run(ctx) })
-				both.Wait()
+				var all sync.WaitGroup
+				all.Go(func() { scheduler.Run(ctx) })
+				all.Go(func() { notices.Run(ctx) })
+				all.Go(func() { svc.sendWebhooks(ctx) })
+				all.Wait()
 			})
 			return nil
 		})
@@ -259,7 +266,7 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 
 func (svc *service) serveOperators(ctx context.Context) error {
 	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies, Metrics: svc.metrics})
-	api.New(api.Parts{Store: svc.store, Composer: svc.composer, Workers: svc.bus, OptOuts: svc.unsub, Notices: svc.notices, Intake: svc.intake,
+	api.New(api.Parts{Store: svc.store, Composer: svc.composer, Workers: svc.bus, OptOuts: svc.unsub, Notices: svc.notices, Intake: svc.intake, Webhooks: svc.hooks(),
 		Meter: svc.meter}).Register(e)
 	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store, svc.meter), api.Require(posthaste.UseConsole, svc.meter)), svc.store, svc.hop.outbox)
 	return web.Serve(ctx, e, svc.operators, operatorTimeout, grace)

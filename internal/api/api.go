@@ -22,6 +22,7 @@ type Parts struct {
 	OptOuts  OptOuts
 	Notices  NoticeComposer
 	Intake   Intake
+	Webhooks Webhooks
 	Meter    *Meter
 }
 
@@ -33,12 +34,13 @@ type API struct {
 	optOuts  OptOuts
 	notices  NoticeComposer
 	intake   Intake
+	webhooks Webhooks
 	meter    *Meter
 }
 
 // New makes the API.
 func New(p Parts) *API {
-	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Notices, p.Intake, p.Meter}
+	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Notices, p.Intake, p.Webhooks, p.Meter}
 }
 
 // base is below what all routes are.
@@ -113,6 +115,15 @@ func (a *API) Routes() []Route {
 		{post, "/announcements/:announcement/cancel", posthaste.SendAnnouncements, a.move(a.store.Cancel)},
 		{get, "/announcements/:announcement/deliveries", posthaste.ReadNotices, a.listDeliveries},
 		{post, "/announcements/:announcement/deliveries/:delivery/resolve", posthaste.SendAnnouncements, a.resolve},
+
+		{post, "/webhooks", posthaste.WriteWebhooks, a.addWebhook},
+		{get, "/webhooks", posthaste.ReadWebhooks, a.listWebhooks},
+		{patch, "/webhooks/:webhook", posthaste.WriteWebhooks, a.patchWebhook},
+		{del, "/webhooks/:webhook", posthaste.WriteWebhooks, a.deleteWebhook},
+		{post, "/webhooks/:webhook/rotate", posthaste.WriteWebhooks, a.rotateWebhook},
+		{get, "/webhooks/:webhook/messages", posthaste.ReadWebhooks, a.listWebhookMessages},
+		{post, "/webhooks/:webhook/replay", posthaste.WriteWebhooks, a.replayWebhook},
+		{post, "/webhooks/:webhook/messages/:message/replay", posthaste.WriteWebhooks, a.replayWebhook},
 
 		{get, "/keys", posthaste.ManageKeys, a.listKeys},
 		{post, "/keys", posthaste.ManageKeys, a.addKey},

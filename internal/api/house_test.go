@@ -25,6 +25,7 @@ import (
 	"posthaste/internal/store"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
+	"posthaste/internal/webhook"
 	"posthaste/mailer"
 	"posthaste/unsubscribe"
 )
@@ -131,6 +132,17 @@ func open(tb testing.TB) *house {
 	return h
 }
 
+// hooks are webhooks on the real database.
+type hooks struct {
+	*store.Store
+	keys *token.Keys
+}
+
+func (hooks) CheckURL(url string) error { return webhook.CheckURL(url) }
+func (h hooks) Secret(w posthaste.Webhook) string {
+	return webhook.FormatSecret(h.keys.WebhookSecret(w.ID, w.Generation))
+}
+
 // withFailingTopics is a store that cannot look topics up.
 type withFailingTopics struct{ *store.Store }
 
@@ -144,7 +156,7 @@ func (h *house) serve(s api.Store, c api.Composer) {
 		BounceDomain: "bounces.example.com", ListDomain: "lists.example.com"})
 	h.meter = api.NewMeter(s)
 	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: unsubscribe.New(h.store, h.workers, h.keys, "Example Post Ltd"),
-		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter})
+		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter, Webhooks: hooks{h.store, h.keys}})
 	h.api.Register(e)
 	h.handler = e
 }

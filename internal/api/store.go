@@ -162,6 +162,24 @@ type Intake interface {
 	Accept(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error)
 }
 
+// WebhookLedger is where webhooks and their messages are kept.
+type WebhookLedger interface {
+	AddWebhook(ctx context.Context, w posthaste.Webhook, actor string) (posthaste.Webhook, error)
+	SaveWebhook(ctx context.Context, w posthaste.Webhook, actor string) (posthaste.Webhook, error)
+	RotateWebhook(ctx context.Context, id int64, until time.Time, actor string) (posthaste.Webhook, error)
+	DeleteWebhook(ctx context.Context, id int64, actor string) error
+	ListWebhooks(ctx context.Context) ([]posthaste.Webhook, error)
+	ListWebhookMessages(ctx context.Context, webhookID int64, state posthaste.WebhookState, before int64, limit int) ([]posthaste.WebhookMessage, error)
+	ReplayWebhook(ctx context.Context, webhookID, messageID int64, actor string) (int64, error)
+}
+
+// Webhooks is what the webhook routes need.
+type Webhooks interface {
+	WebhookLedger
+	CheckURL(url string) error
+	Secret(w posthaste.Webhook) string
+}
+
 // Workers is how the API reaches those who send.
 type Workers interface {
 	AnnounceState(ctx context.Context, campaignID int64, state posthaste.CampaignState) error

@@ -52,9 +52,19 @@ func (s *Store) UnqueueNotices(ctx context.Context, ids []int64) error {
 // gives how many. One that a worker has in hand is its worker's to end.
 func (s *Store) ExpireNotices(ctx context.Context, now time.Time) (expired int64, err error) {
 	err = s.inTx(ctx, "expire notices", func(ctx context.Context, tx bun.Tx) (err error) {
-		expired, err = exec(ctx, tx, `UPDATE notices SET state = ?, data = '{}', changed_at = ? WHERE state IN ('queued', 'claimed', 'deferred')
-			AND state <> 'claimed' AND valid_until <= ?`, posthaste.NoticeExpired, micros(now), micros(now))
-		return err
+		var rows []noticeRow
+		if err := tx.NewRaw(`UPDATE notices SET state = ?, data = '{}', changed_at = ? WHERE state IN ('queued', 'claimed', 'deferred')
+			AND state <> 'claimed' AND valid_until <= ? RETURNING id, call_id, external_id, metadata, state, attempts, stage, code, enhanced, reply,
+			(SELECT key FROM notice_types t WHERE t.id = notices.type_id) AS type`, posthaste.NoticeExpired, micros(now), micros(now)).Scan(ctx, &rows); err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if err := tellNotice(ctx, tx, r); err != nil {
+				return err
+			}
+		}
+		expired = int64(len(rows))
+		return nil
 	})
 	return expired, err
 }

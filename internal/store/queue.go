@@ -82,6 +82,27 @@ func keepPace(ctx context.Context, tx bun.Tx, rows []readyChunk, now time.Time) 
 	return rows, nil
 }
 
+// tellSent queues the events of campaigns that have been sent.
+func tellSent(ctx context.Context, tx bun.Tx, ids []int64) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	var rows []campaignRow
+	if err := tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE id IN (?)", bun.List(ids)).Scan(ctx, &rows); err != nil {
+		return err
+	}
+	for _, c := range campaigns(rows) {
+		event, kind := posthaste.CampaignWasSent, "campaign"
+		if c.IsAnnouncement() {
+			event, kind = posthaste.AnnouncementWasSent, "announcement"
+		}
+		if err := tell(ctx, tx, event, map[string]any{kind: c.ID, "name": c.Name, "audience": c.Audience}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Unqueue takes back that chunks were published, so that they are ready at once.
 func (s *Store) Unqueue(ctx context.Context, chunks []posthaste.Chunk) error {
 	return s.inTx(ctx, "unqueue chunks", func(ctx context.Context, tx bun.Tx) error {
@@ -179,6 +200,9 @@ func (s *Store) Finish(ctx context.Context) ([]int64, error) {
 		if len(done) > 0 {
 			if err := tx.NewRaw("UPDATE campaigns SET state = ?, version = version + 1, updated_at = ?, ended_at = ? WHERE id IN (?) AND "+nothingOpen+" RETURNING id",
 				posthaste.Sent, now, now, bun.List(done), posthaste.Sending).Scan(ctx, &ids); err != nil {
+				return err
+			}
+			if err := tellSent(ctx, tx, ids); err != nil {
 				return err
 			}
 		}

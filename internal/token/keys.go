@@ -56,6 +56,7 @@ type Keys struct {
 	address     *keyedHash
 	messageID   *keyedHash
 	envelope    *keyedHash
+	webhook     *keyedHash
 	fingerprint string
 }
 
@@ -78,7 +79,7 @@ func (k *Keys) GoString() string { return k.String() }
 // Load reads the secret file, or creates it with one fresh secret, readable by
 // its owner only. Each line is a key id (1–255) and 64 hexadecimal digits; new
 // tokens are made with the last line, all lines are accepted. Address hashes,
-// message ids and envelope senders rest on the first line, which must never be removed.
+// message ids, envelope senders and secrets of webhooks rest on the first line, which must never be removed.
 func Load(path string) (*Keys, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -149,7 +150,7 @@ func (k *Keys) add(line string) error {
 	if k.address != nil {
 		return nil
 	}
-	for name, hash := range map[string]**keyedHash{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope} {
+	for name, hash := range map[string]**keyedHash{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope, "webhook": &k.webhook} {
 		key, err := subkey(secret, name)
 		if err != nil {
 			return err
@@ -189,6 +190,13 @@ func (k *Keys) Fingerprint() string { return k.fingerprint }
 // plain hash of an address can be reversed by trying all of them.
 func (k *Keys) HashAddress(canonical string) []byte {
 	sum := k.address.sum([]byte(canonical))
+	return sum[:]
+}
+
+// WebhookSecret gives the secret of one generation of a webhook: it is nowhere
+// stored, and lasts as long as the first line of the secret file.
+func (k *Keys) WebhookSecret(id, generation int64) []byte {
+	sum := k.webhook.sum(pair(id, generation))
 	return sum[:]
 }
 
