@@ -30,6 +30,11 @@ type config struct {
 	// MonitorListen is where this process tells of itself: /healthz, /readyz,
 	// /metrics and /debug/pprof. It knows no login; "off" is none.
 	MonitorListen string `env:"POSTHASTE_MONITOR_LISTEN" envDefault:"127.0.0.1:8082"`
+	// InboundListen is where the inbound role takes notices by SMTP; without a
+	// certificate and its key, both PEM files, only from this machine.
+	InboundListen string `env:"POSTHASTE_INBOUND_LISTEN" envDefault:"127.0.0.1:2525"`
+	InboundCert   string `env:"POSTHASTE_INBOUND_CERT"`
+	InboundKey    string `env:"POSTHASTE_INBOUND_KEY"`
 	// PublicURL is how recipients reach PublicListen; default: on this machine.
 	PublicURL string `env:"POSTHASTE_PUBLIC_URL"`
 	// SenderName and PostalAddress stand in the footer of every mailing.
@@ -59,7 +64,7 @@ type config struct {
 
 const configHelp = `The environment configures it: POSTHASTE_DATABASE_URL (sqlite:PATH | postgres://…), POSTHASTE_NATS_URL (embedded:PATH | nats://…),
 POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_MONITOR_LISTEN (127.0.0.1:8082 | off),
-POSTHASTE_PUBLIC_URL,
+POSTHASTE_PUBLIC_URL, POSTHASTE_INBOUND_LISTEN (127.0.0.1:2525), POSTHASTE_INBOUND_CERT, POSTHASTE_INBOUND_KEY (FILE),
 POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_BOUNCE_DOMAIN,
 POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_NOTICE_CONNECTIONS (4), POSTHASTE_TRUSTED_PROXIES (CIDR,…),
 POSTHASTE_WEBHOOK_NETWORKS (CIDR,…), POSTHASTE_WEBHOOK_CA (FILE). README.md says what each does.`

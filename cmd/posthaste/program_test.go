@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +70,7 @@ type program struct {
 	operators string
 	public    string
 	monitor   string
+	inbound   string       // host:port, if it has the role
 	stop      func() error // gracefully
 	kill      func()       // -9; only of a process
 	pid       int          // only of a process
@@ -168,6 +171,9 @@ func (p *program) await(out io.Reader, env, args []string) {
 	if strings.Contains(roles, "--roles") && !strings.Contains(roles, "public") {
 		delete(wanted, "recipients")
 	}
+	if strings.Contains(roles, "inbound") {
+		wanted["notices"] = &p.inbound
+	}
 	if strings.Contains(strings.Join(env, " "), "POSTHASTE_MONITOR_LISTEN=off") {
 		delete(wanted, "monitor")
 	}
@@ -182,6 +188,22 @@ func (p *program) await(out io.Reader, env, args []string) {
 		p.tb.Fatalf("the program ended before it said where it listens: %v (%v)", lines.Err(), p.stop())
 	}
 	go func() { _, _ = io.Copy(io.Discard, out) }()
+}
+
+func must(tb testing.TB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func splitHostPort(tb testing.TB, url string) (string, int) {
+	tb.Helper()
+	host, text, err := net.SplitHostPort(strings.TrimPrefix(url, "smtp://"))
+	must(tb, err)
+	port, err := strconv.Atoi(text)
+	must(tb, err)
+	return host, port
 }
 
 // call makes an API request and wants the status; into gets the answer, if not nil.

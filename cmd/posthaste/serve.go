@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -34,9 +35,11 @@ const (
 	publicRole    = "public"    // recipients: unsubscribing, preferences, beacons
 	schedulerRole = "scheduler" // freezes, queues, recovers; one leads, others stand by; records hits
 	workerRole    = "worker"    // sends
+	inboundRole   = "inbound"   // other systems: notices by SMTP; only if asked for
 )
 
-var allRoles = []string{webRole, publicRole, schedulerRole, workerRole}
+// demoRoles are those that a demo needs.
+var demoRoles = []string{webRole, publicRole, schedulerRole, workerRole}
 
 const (
 	// publicTimeout bounds a recipient's request; operatorTimeout an operator's, who may import a large file.
@@ -49,7 +52,7 @@ const (
 )
 
 type serveCommand struct {
-	Roles []string `help:"What this process does: any of web, public, scheduler, worker." default:"web,public,scheduler,worker" enum:"web,public,scheduler,worker"`
+	Roles []string `help:"What this process does: any of web, public, scheduler, worker, inbound." default:"web,public,scheduler,worker" enum:"web,public,scheduler,worker,inbound"`
 	Demo  bool     `help:"Fill an empty database with sample recipients and send them a newsletter, into the outbox."`
 }
 
@@ -67,20 +70,23 @@ type service struct {
 	meter    *api.Meter
 	unsub    *unsubscribe.Service
 	hop      hop
+	metrics  *metrics.Metrics
 
+	monitor   net.Listener // nil when it is off
+	operators net.Listener // nil without the web role
+	public    net.Listener // nil without the public role
+	inbound   net.Listener // nil without the inbound role
+
+	certificate  *tls.Config    // of the inbound role; nil: none
 	webhookRoots *x509.CertPool // nil: the system's
-	metrics      *metrics.Metrics
-	monitor      net.Listener // nil when it is off
-	operators    net.Listener // nil without the web role
-	public       net.Listener // nil without the public role
 	closers      []func() error
 }
 
 // Run serves until the context ends, then stops in two steps: nothing new is
 // begun, and what is under way is waited for.
 func (s serveCommand) Run(e *environment) error {
-	if s.Demo && len(s.Roles) != len(allRoles) {
-		return posthaste.Refuse("--demo", "needs all roles")
+	if s.Demo && slices.ContainsFunc(demoRoles, func(role string) bool { return !s.has(role) }) {
+		return posthaste.Refuse("--demo", "needs the roles web, public, scheduler and worker")
 	}
 	svc := &service{config: e.config, metrics: metrics.New()}
 	defer svc.close()
@@ -95,6 +101,9 @@ func (s serveCommand) Run(e *environment) error {
 	}
 	if svc.monitor != nil {
 		fmt.Fprintf(e.out, "monitor     %s (/metrics, /healthz, /readyz)\n", localURL(svc.monitor))
+	}
+	if svc.inbound != nil {
+		fmt.Fprintf(e.out, "notices     smtp://%s (the key as the password)\n", svc.inbound.Addr())
 	}
 	if svc.public != nil {
 		fmt.Fprintf(e.out, "recipients  %s (as %s in mails)\n", localURL(svc.public), svc.config.PublicURL)
@@ -120,6 +129,9 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 		return err
 	}
 	if svc.webhookRoots, err = readRoots(svc.config.WebhookCA); err != nil {
+		return err
+	}
+	if svc.certificate, err = readCertificate(svc.config); err != nil {
 		return err
 	}
 	if err := svc.listen(e.ctx, s); err != nil {
@@ -191,6 +203,11 @@ func (svc *service) listen(ctx context.Context, s serveCommand) (err error) {
 			return err
 		}
 	}
+	if s.has(inboundRole) {
+		if svc.inbound, err = open(svc.config.InboundListen, "POSTHASTE_INBOUND_LISTEN"); err != nil {
+			return err
+		}
+	}
 	if svc.config.PublicURL != "" {
 		return nil
 	}
@@ -215,6 +232,11 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 	}
 	if s.has(webRole) {
 		running.Go(func() error { return svc.serveOperators(ctx) })
+	}
+	if s.has(inboundRole) {
+		running.Go(func() error { return svc.serveInbound(ctx) })
+	}
+	if s.has(webRole) || s.has(inboundRole) {
 		running.Go(func() error { svc.meter.Run(ctx); return nil })
 	}
 	if s.has(publicRole) {

@@ -72,6 +72,13 @@ func (s *Store) FindKey(ctx context.Context, hash []byte) (posthaste.Key, error)
 	return row.key(), translate("find key", err)
 }
 
+// FindKeyByName gives the key of that name, whether it still works or not, or NotFound.
+func (s *Store) FindKeyByName(ctx context.Context, name string) (posthaste.Key, error) {
+	var row keyRow
+	err := s.db.NewRaw("SELECT "+keyColumns+" FROM api_keys WHERE name = ?", name).Scan(ctx, &row)
+	return row.key(), translate("find key", err)
+}
+
 // ListKeys gives all keys by name; an operator has tens of them.
 func (s *Store) ListKeys(ctx context.Context) ([]posthaste.Key, error) {
 	var rows []keyRow

@@ -71,6 +71,10 @@ func (s *Server) refusal(ctx context.Context, key int64, err error) reply {
 		return told(550, "5.7.1") // the key may not, or no longer
 	case errors.Is(err, posthaste.TooLarge):
 		return told(552, "5.3.4")
+	case errors.Is(err, posthaste.Forbidden):
+		return told(550, "5.7.1") // the key may not send this type
+	case errors.Is(err, posthaste.Limited):
+		return told(451, "4.7.1") // the key has sent enough for now
 	case errors.Is(err, posthaste.Unavailable):
 		return told(451, "4.3.0")
 	case ended(ctx, err):
@@ -89,7 +93,7 @@ func words(err error) string {
 	if !ok { // a kind alone
 		e = &posthaste.Error{}
 		for _, kind := range []posthaste.Kind{posthaste.Invalid, posthaste.NotFound, posthaste.Conflict,
-			posthaste.Unauthorized, posthaste.TooLarge, posthaste.Unavailable} {
+			posthaste.Unauthorized, posthaste.Forbidden, posthaste.Limited, posthaste.TooLarge, posthaste.Unavailable} {
 			if errors.Is(err, kind) {
 				e.Message = string(kind)
 			}
