@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,7 @@ type moody struct {
 	dropped  atomic.Int64
 	mu       sync.Mutex
 	times    map[string]int
+	ids      map[string]map[string]bool // Message-IDs by recipient
 }
 
 func newMoody(tb testing.TB) *moody {
@@ -44,7 +46,7 @@ func newMoody(tb testing.TB) *moody {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	m := &moody{listener: l, times: map[string]int{}}
+	m := &moody{listener: l, times: map[string]int{}, ids: map[string]map[string]bool{}}
 	var talks sync.WaitGroup
 	talks.Go(func() {
 		for {
@@ -103,11 +105,15 @@ func (m *moody) talk(conn net.Conn) {
 				continue
 			}
 			say("354", "go ahead")
-			if w.Flush() != nil || !skipMessage(r) {
+			if w.Flush() != nil {
+				return
+			}
+			id, whole := readMessageID(r)
+			if !whole {
 				return
 			}
 			<-time.After(2 * time.Millisecond)
-			m.take(to)
+			m.take(to, id)
 			if taken++; m.is(dropping) && rand.IntN(100) == 0 {
 				m.dropped.Add(1)
 				return
@@ -130,21 +136,36 @@ func (m *moody) talk(conn net.Conn) {
 	}
 }
 
-func (m *moody) take(to string) {
+func (m *moody) take(to, id string) {
 	m.mu.Lock()
 	m.times[to]++
+	if m.ids[to] == nil {
+		m.ids[to] = map[string]bool{}
+	}
+	m.ids[to][id] = true
 	m.mu.Unlock()
 	m.count.Add(1)
 }
 
-func skipMessage(r *bufio.Reader) bool {
+// messageIDs gives those of all messages to a recipient.
+func (m *moody) messageIDs(to string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Collect(maps.Keys(m.ids[to]))
+}
+
+// readMessageID reads a message to its final dot.
+func readMessageID(r *bufio.Reader) (id string, whole bool) {
 	for {
 		line, err := r.ReadBytes('\n')
 		if err != nil {
-			return false
+			return id, false
+		}
+		if value, ok := bytes.CutPrefix(line, []byte("Message-ID: <")); ok && id == "" {
+			id = strings.TrimRight(string(value), ">\r\n")
 		}
 		if bytes.Equal(line, []byte(".\r\n")) {
-			return true
+			return id, true
 		}
 	}
 }

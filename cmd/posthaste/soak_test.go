@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ type part struct {
 	brokers  [3]*testkit.Proxy
 	hop      *testkit.Proxy // of a worker
 	program  *program
+	latest   atomic.Pointer[program] // the same, for other goroutines
 }
 
 // soak is the whole service, each role in a process of its own, over a real
@@ -90,6 +92,7 @@ func (s *soak) start(roles string) *part {
 // run starts the process, and again while a part that it needs is away.
 func (p *part) run() {
 	p.program = spawn(p.soak.tb, p.env, "--roles", p.roles)
+	p.latest.Store(p.program)
 }
 
 func (p *part) kill() {
@@ -189,9 +192,10 @@ func (s *soak) must(err error) {
 	}
 }
 
-// TestSoak sends a campaign for each fault while the fault happens. Whatever it
-// was: nobody gets two, nobody is missing who is not listed, the ledger adds up
-// at every look, and no more is uncertain than was under way.
+// TestSoak sends a campaign for each fault while the fault happens, and notices
+// all the time. Whatever it was: nobody gets two mailings, nobody is missing who
+// is not listed, the ledger adds up at every look, no more is uncertain than was
+// under way, and every notice arrives, with one Message-ID.
 func TestSoak(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes a minute")
@@ -200,6 +204,8 @@ func TestSoak(t *testing.T) {
 	s := newSoak(t)
 	s.web.program.addTopic()
 	s.web.program.importCSV("weekly", manyRecipients(soakAudience))
+	s.web.program.call("POST", "/notice-types", noticeType("receipt", ""), 201, nil)
+	notices := s.notify(0, 2, func(int) time.Duration { return 100 * time.Millisecond })
 	for round, name := range soakFaults {
 		begun := time.Now()
 		counts, dropped := s.round(name)
@@ -209,6 +215,7 @@ func TestSoak(t *testing.T) {
 		t.Logf("round %3d | %-31s | %4d accepted | %d uncertain, at most %d | %d others | %.1f s", round+1, name, counts.Accepted,
 			counts.Uncertain, s.mortal+dropped, counts.Audience-counts.Accepted-counts.Uncertain, time.Since(begun).Seconds())
 	}
+	t.Logf("%d notices were sent all the while: %s", notices.end(), notices.compare())
 }
 
 // round sends one campaign under one fault and checks what became of it.

@@ -63,7 +63,7 @@ func (q *Jobs) Next(ctx context.Context) (*Job, error) {
 	if msg == nil {
 		return nil, err
 	}
-	job := &Job{task: task{msg}}
+	job := &Job{task: task{msg, progressEvery}}
 	if err := json.Unmarshal(msg.Data(), &job.Chunk); err != nil {
 		return nil, fmt.Errorf("read chunk: %w (removed: %w)", err, msg.TermWithReason("not a chunk"))
 	}

@@ -43,7 +43,7 @@ type NoticeJobs struct{ consumer jetstream.Consumer }
 // NoticeJobs joins the one consumer that all workers share; as Jobs does.
 func (b *Bus) NoticeJobs(ctx context.Context) (*NoticeJobs, error) {
 	consumer, err := b.notices.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: "workers", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 4096, MaxDeliver: -1,
+		Durable: "workers", AckPolicy: jetstream.AckExplicitPolicy, AckWait: noticeAckWait, MaxAckPending: 4096, MaxDeliver: -1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("join notices: %w", err)
@@ -57,7 +57,7 @@ func (q *NoticeJobs) Next(ctx context.Context) (*NoticeJob, error) {
 	if msg == nil {
 		return nil, err
 	}
-	job := &NoticeJob{task: task{msg}}
+	job := &NoticeJob{task: task{msg, noticeProgressEvery}}
 	if err := json.Unmarshal(msg.Data(), &job.IDs); err != nil {
 		return nil, fmt.Errorf("read notices: %w (removed: %w)", err, msg.TermWithReason("no notices"))
 	}

@@ -12,6 +12,8 @@ const (
 	ackWait = time.Minute
 	// progressEvery is how often a worker that holds a job says that it lives.
 	progressEvery = 15 * time.Second
+	// Somebody waits for a notice: that its worker was killed is noticed sooner.
+	noticeAckWait, noticeProgressEvery = 10 * time.Second, 3 * time.Second
 	// publishWait bounds the wait for the broker's acknowledgements of a batch.
 	publishWait = 10 * time.Second
 	// pull is how long one request for a job waits at the broker.
@@ -49,7 +51,10 @@ func (b *Bus) publish(ctx context.Context, messages []message) error {
 }
 
 // task is a message taken from a work queue. One goroutine at a time.
-type task struct{ msg jetstream.Msg }
+type task struct {
+	msg   jetstream.Msg
+	every time.Duration // between two signs of life
+}
 
 // Done removes the job from the queue and waits until the broker says so. What
 // came of it must be durable before.
@@ -74,7 +79,7 @@ func (t task) KeepAlive() (stop func()) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		tick := time.NewTicker(progressEvery)
+		tick := time.NewTicker(t.every)
 		defer tick.Stop()
 		for {
 			select {
