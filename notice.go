@@ -173,6 +173,7 @@ type NoticeMail struct {
 	Notice
 	Recipient Recipient // ID 0 once erased
 	CallData  json.RawMessage
+	HasFiles  bool
 	Stopped   []Reason // what suppresses the address or the type; a Mandatory one goes all the same
 }
 

@@ -44,13 +44,16 @@ func NewNoticeIntake(ledger Intake, composer *NoticeComposer, publisher NoticePu
 // of several recipients, those who cannot get theirs are Refused and the others do.
 // A repetition is given back with its first answer.
 func (i *NoticeIntake) Accept(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error) {
-	if call.Idempotency != "" {
-		before, err := i.ledger.FindNoticeAnswer(ctx, call)
-		if err != nil || before.Repeated {
-			return before, err
-		}
-	}
+	asked := call
 	if err := i.check(ctx, &call); err != nil {
+		if asked.Idempotency == "" {
+			return call, err
+		}
+		// It may have been right when it was made for the first time.
+		before, findErr := i.ledger.FindNoticeAnswer(ctx, asked)
+		if findErr != nil || before.Repeated {
+			return before, findErr
+		}
 		return call, err
 	}
 	call, err := i.ledger.AcceptNotices(ctx, call, answer)
@@ -71,21 +74,22 @@ func (i *NoticeIntake) Accept(ctx context.Context, call posthaste.NoticeCall, an
 
 // check completes the call with its type and sorts out what cannot go.
 func (i *NoticeIntake) check(ctx context.Context, call *posthaste.NoticeCall) error {
-	t, err := i.ledger.FindNoticeType(ctx, call.Type.Key)
+	id, version, err := i.ledger.FindNoticeVersion(ctx, call.Type.Key)
+	if errors.Is(err, posthaste.NotFound) {
+		return posthaste.Refuse("/type", "is no notice type; GET /api/v1/notice-types lists them")
+	}
 	if err != nil {
-		if errors.Is(err, posthaste.NotFound) {
-			return posthaste.Refuse("/type", "is no notice type; GET /api/v1/notice-types lists them")
-		}
 		return err
 	}
+	form, err := i.composer.form(ctx, id, version)
+	if err != nil {
+		return err
+	}
+	t := form.NoticeType
 	if len(t.Keys) > 0 && !slices.Contains(t.Keys, call.Actor) {
 		return &posthaste.Error{Kind: posthaste.Forbidden, Message: "this key may not send notices of this type", Fields: []posthaste.Field{{Name: "/type", Reason: "does not allow this key"}}}
 	}
 	call.Type = t
-	form, err := i.composer.form(ctx, t.ID, t.Version)
-	if err != nil {
-		return err
-	}
 	faults := append(checkValidity(call), checkFiles(call.Files)...)
 	faults = append(faults, form.sort(call)...)
 	return posthaste.RefuseAll(faults)

@@ -210,9 +210,11 @@ func (c *NoticeComposer) compose(ctx context.Context, f *noticeForm, n posthaste
 	if err != nil {
 		return item, err
 	}
-	files, err := c.content.FindNoticeFiles(ctx, n.CallID)
-	if err != nil {
-		return item, errors.Join(errLater, err)
+	var files []posthaste.NoticeFile
+	if n.HasFiles {
+		if files, err = c.content.FindNoticeFiles(ctx, n.CallID); err != nil {
+			return item, errors.Join(errLater, err)
+		}
 	}
 	item.Message, _, err = c.build(f, noticeParts{to: to, recipient: r, data: data, files: files, messageID: c.keys.NoticeMessageID(n.ID), date: n.CreatedAt,
 		claims: token.Claims{RecipientID: r.ID, TopicID: posthaste.TypeAsTopic(f.ID), Number: n.ID}})

@@ -53,18 +53,29 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 	var lanes errgroup.Group
 	for range n.connections {
-		lanes.Go(func() error { (&noticeLane{link: n.link(n.hop), notifier: n}).run(ctx); return nil })
+		lanes.Go(func() error { (&noticeLane{link: n.link(n.hop), notifier: n, size: 1}).run(ctx); return nil })
 	}
 	err = lanes.Wait()
 	stopBeating()
 	return errors.Join(err, n.leave(ctx))
 }
 
+const (
+	// A job is of one message at first, of more while it is done within
+	// noticesFast, and of one again when it took longer than noticesSlow. Outcomes
+	// wait for each other no longer than noticesFast.
+	noticesFast, noticesSlow = 20 * time.Millisecond, 50 * time.Millisecond
+	noticesMost              = 16
+)
+
 // noticeLane is one connection's worth of a notifier.
 type noticeLane struct {
 	*link
 	notifier *Notifier
-	sending  context.Context // outlasts a stop, for a while
+	sending  context.Context           // outlasts a stop, for a while
+	size     int                       // messages of the next job, at most
+	outcomes []posthaste.NoticeOutcome // not recorded yet
+	oldest   time.Time                 // of them
 }
 
 // run takes jobs until ctx ends.
@@ -74,7 +85,7 @@ func (l *noticeLane) run(ctx context.Context) {
 	l.sending = sending
 	defer l.hangUp()
 	for ctx.Err() == nil {
-		job, err := l.notifier.queue.Next(ctx)
+		job, err := l.notifier.queue.Next(ctx, l.size)
 		if err != nil && ctx.Err() == nil {
 			slog.Warn("queue of notices does not answer", "worker", l.id, "error", err)
 			pause(ctx, storeRetry)
@@ -116,10 +127,23 @@ func (l *noticeLane) work(ctx context.Context, job NoticeJob) {
 			l.giveBack(ctx, rest)
 			break
 		}
-		l.record(ctx, l.deliver(ctx, mail, claimed))
+		l.note(ctx, l.deliver(ctx, mail, claimed))
 	}
-	if err := job.Done(context.WithoutCancel(ctx)); err != nil {
+	l.record(ctx)
+	l.resize(time.Since(claimed), len(job.IDs()))
+	if err := job.Done(); err != nil {
 		slog.Warn("message of notices not removed", "worker", l.id, "error", err)
+	}
+}
+
+// resize has a lane take more at a time while it is quick, and one at a time
+// when it is not, so that no notice waits behind another that could go elsewhere.
+func (l *noticeLane) resize(took time.Duration, notices int) {
+	switch {
+	case took > noticesSlow:
+		l.size = 1
+	case took < noticesFast && notices >= l.size:
+		l.size = min(2*l.size, noticesMost)
 	}
 }
 
@@ -129,17 +153,32 @@ func (l *noticeLane) giveBack(ctx context.Context, ids []int64) {
 	for i, id := range ids {
 		outcomes[i] = posthaste.NoticeOutcome{ID: id, State: posthaste.NoticeQueued, At: time.Now()}
 	}
-	l.record(ctx, outcomes...)
+	l.outcomes = append(l.outcomes, outcomes...)
+	l.record(ctx)
+}
+
+// note keeps an outcome to be recorded with others, for a moment.
+func (l *noticeLane) note(ctx context.Context, o posthaste.NoticeOutcome) {
+	if len(l.outcomes) == 0 {
+		l.oldest = time.Now()
+	}
+	if l.outcomes = append(l.outcomes, o); time.Since(l.oldest) > noticesFast {
+		l.record(ctx)
+	}
 }
 
 // record goes on trying; what it must give up is sent again after the worker is
 // taken for lost.
-func (l *noticeLane) record(ctx context.Context, outcomes ...posthaste.NoticeOutcome) {
-	if insist(ctx, l.id, "record notices", func(ctx context.Context) error {
-		return l.notifier.ledger.RecordNotices(ctx, l.id, outcomes)
-	}) {
-		l.metrics.NoticesRecorded(outcomes)
+func (l *noticeLane) record(ctx context.Context) {
+	if len(l.outcomes) == 0 {
+		return
 	}
+	if insist(ctx, l.id, "record notices", func(ctx context.Context) error {
+		return l.notifier.ledger.RecordNotices(ctx, l.id, l.outcomes)
+	}) {
+		l.metrics.NoticesRecorded(l.outcomes)
+	}
+	l.outcomes = l.outcomes[:0]
 }
 
 // deliver decides what becomes of one notice, and hands it over if it may go.

@@ -48,7 +48,7 @@ type NoticeContent interface {
 
 // Intake is what taking notices in reads and writes.
 type Intake interface {
-	FindNoticeType(ctx context.Context, key string) (posthaste.NoticeType, error)
+	FindNoticeVersion(ctx context.Context, key string) (id, version int64, err error)
 	FindNoticeAnswer(ctx context.Context, call posthaste.NoticeCall) (posthaste.NoticeCall, error)
 	AcceptNotices(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error)
 }
@@ -91,15 +91,16 @@ type Job interface {
 
 // NoticeQueue gives notifiers their jobs.
 type NoticeQueue interface {
-	// Next waits a few seconds for a job; nil without an error means none came.
-	Next(ctx context.Context) (NoticeJob, error)
+	// Next waits a few seconds for a job, of up to so many messages; nil without an
+	// error means none came.
+	Next(ctx context.Context, most int) (NoticeJob, error)
 }
 
-// NoticeJob is one message of the notices' queue.
+// NoticeJob is a few messages of the notices' queue.
 type NoticeJob interface {
 	IDs() []int64
 	KeepAlive() (stop func())
-	Done(ctx context.Context) error
+	Done() error
 	Return() error
 }
 

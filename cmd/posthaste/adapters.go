@@ -27,8 +27,8 @@ func (q queue) Next(ctx context.Context) (mailer.Job, error) {
 // noticeQueue makes the bus's jobs of notices the mailer's.
 type noticeQueue struct{ jobs *bus.NoticeJobs }
 
-func (q noticeQueue) Next(ctx context.Context) (mailer.NoticeJob, error) {
-	j, err := q.jobs.Next(ctx)
+func (q noticeQueue) Next(ctx context.Context, most int) (mailer.NoticeJob, error) {
+	j, err := q.jobs.Next(ctx, most)
 	if j == nil {
 		return nil, err // as above
 	}

@@ -65,11 +65,19 @@ func (s *Store) PutKey(ctx context.Context, k posthaste.Key, hash []byte, actor 
 	return row.key(), err
 }
 
+const findKey = "SELECT " + keyColumns + " FROM api_keys WHERE hash = ?1"
+
 // FindKey gives the key with that SHA-256, whether it still works or not, or NotFound.
 func (s *Store) FindKey(ctx context.Context, hash []byte) (posthaste.Key, error) {
-	var row keyRow
-	err := s.db.NewRaw("SELECT "+keyColumns+" FROM api_keys WHERE hash = ?", hash).Scan(ctx, &row)
-	return row.key(), translate("find key", err)
+	if err := s.prepare(ctx); err != nil {
+		return posthaste.Key{}, err
+	}
+	var r keyRow
+	err := s.hot.key.QueryRowContext(ctx, hash).Scan(&r.ID, &r.Name, &r.Scopes, &r.Rate, &r.ExpiresAt, &r.RevokedAt, &r.LastUsedAt, &r.CreatedAt)
+	if err != nil {
+		return posthaste.Key{}, translate("find key", err)
+	}
+	return r.key(), nil
 }
 
 // FindKeyByName gives the key of that name, whether it still works or not, or NotFound.

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -11,14 +13,41 @@ import (
 	"posthaste"
 )
 
+// ids makes an argument of ids for a prepared statement.
+func (s *Store) ids(of []int64) any {
+	if !s.Single() {
+		return of
+	}
+	text, _ := json.Marshal(of) // numbers always can be
+	return string(text)
+}
+
+const claimNotices = `UPDATE notices SET state = 'claimed', owner = ?2, changed_at = ?3 WHERE id IN IDS AND state = 'queued' RETURNING id`
+
 // ClaimNotices makes worker the one that hands over those of the notices that
 // are queued, and gives them with what each needs, in the order of their ids.
 // The claim is committed before suppressions are read: see ListSending.
 func (s *Store) ClaimNotices(ctx context.Context, ids []int64, worker string) ([]posthaste.NoticeMail, error) {
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
 	var claimed []int64
 	err := s.inTx(ctx, "claim notices", func(ctx context.Context, tx bun.Tx) error {
-		return tx.NewRaw("UPDATE notices SET state = ?, owner = ?, changed_at = ? WHERE id IN (?) AND state = ? RETURNING id",
-			posthaste.NoticeClaimed, worker, micros(time.Now()), bun.List(ids), posthaste.NoticeQueued).Scan(ctx, &claimed)
+		claim := tx.StmtContext(ctx, s.hot.notices.claim) //nolint:sqlclosecheck // it ends with the transaction
+		rows, err := claim.QueryContext(ctx, s.ids(ids), worker, micros(time.Now()))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		claimed = claimed[:0]
+		for rows.Next() {
+			var id int64
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			claimed = append(claimed, id)
+		}
+		return rows.Err()
 	})
 	if err != nil || len(claimed) == 0 {
 		return nil, err
@@ -27,55 +56,70 @@ func (s *Store) ClaimNotices(ctx context.Context, ids []int64, worker string) ([
 	return s.readNotices(ctx, claimed)
 }
 
+// Each row is found by primary keys; notices_by_call has no part in it.
+const readNotices = `SELECT n.id, n.call_id, n.type_id, n.type_version, n.recipient_id, t.key, n.name, n.locale, n.data, n.external_id, n.attempts, n.valid_until,
+		n.created_at, c.data, EXISTS (SELECT 1 FROM notice_files f WHERE f.call_id = n.call_id), coalesce(r.id, 0), coalesce(r.email, ''), coalesce(r.name, ''),
+		coalesce(r.locale, ''), coalesce(r.time_zone, '')
+	FROM notices n JOIN notice_types t ON t.id = n.type_id JOIN notice_calls c ON c.id = n.call_id LEFT JOIN recipients r ON r.id = n.recipient_id
+	WHERE n.id IN IDS ORDER BY n.id`
+
 // readNotices reads the people first and what stops them after, so that no
 // suppression is older than the rest.
 func (s *Store) readNotices(ctx context.Context, ids []int64) ([]posthaste.NoticeMail, error) {
-	var rows []struct {
-		noticeRow
-		Data, CallData                               string
-		PersonID                                     int64
-		PersonName, PersonLocale, PersonZone, Fields string
-	}
-	if err := s.db.NewRaw("SELECT "+noticeColumns+`, n.data, c.data AS call_data, coalesce(r.id, 0) AS person_id, coalesce(r.name, '') AS person_name,
-		coalesce(r.locale, '') AS person_locale, coalesce(r.time_zone, '') AS person_zone, coalesce(r.attributes, '{}') AS fields`+
-		noticeTables+"JOIN notice_calls c ON c.id = n.call_id WHERE n.id IN (?) ORDER BY n.id", bun.List(ids)).Scan(ctx, &rows); err != nil {
+	mails, err := scanNotices(s.hot.notices.read.QueryContext(ctx, s.ids(ids)))
+	if err != nil {
 		return nil, translate("read notices", err)
 	}
-	stopped, err := s.stopped(ctx, ids)
+	stopped, err := scanStopped(s.hot.notices.stopped.QueryContext(ctx, s.ids(ids)))
 	if err != nil {
-		return nil, err
+		return nil, translate("read suppressions", err)
 	}
-	mails := make([]posthaste.NoticeMail, len(rows))
-	for i, r := range rows {
-		n, err := r.notice()
-		if err != nil {
-			return nil, err
-		}
-		n.Data = json.RawMessage(r.Data)
-		mails[i] = posthaste.NoticeMail{Notice: n, CallData: json.RawMessage(r.CallData), Stopped: stopped[n.ID],
-			Recipient: posthaste.Recipient{ID: r.PersonID, Email: r.Email, Name: r.PersonName, Locale: r.PersonLocale, TimeZone: r.PersonZone}}
-		if len(r.Fields) > 2 { // more than {}
-			if err := json.Unmarshal([]byte(r.Fields), &mails[i].Recipient.Attributes); err != nil {
-				return nil, err
-			}
-		}
+	for i := range mails {
+		mails[i].Stopped = stopped[mails[i].ID]
 	}
 	return mails, nil
 }
 
-// stopped gives by notice what suppresses its address or its type; never a topic's opt-out.
-func (s *Store) stopped(ctx context.Context, ids []int64) (map[int64][]posthaste.Reason, error) {
-	var rows []struct {
-		ID     int64
-		Reason posthaste.Reason
+func scanNotices(rows *sql.Rows, err error) (mails []posthaste.NoticeMail, _ error) {
+	if err != nil {
+		return nil, err
 	}
-	err := s.db.NewRaw(`SELECT n.id, x.reason FROM notices n JOIN recipients r ON r.id = n.recipient_id
-		JOIN suppressions x ON x.address_hash = r.address_hash AND x.topic_id IN (0, -n.type_id) WHERE n.id IN (?) ORDER BY x.id`, bun.List(ids)).Scan(ctx, &rows)
-	stopped := make(map[int64][]posthaste.Reason, len(rows))
-	for _, r := range rows {
-		stopped[r.ID] = append(stopped[r.ID], r.Reason)
+	defer rows.Close()
+	for rows.Next() {
+		var m posthaste.NoticeMail
+		var data, callData string
+		var validUntil, createdAt int64
+		r := &m.Recipient
+		if err := rows.Scan(&m.ID, &m.CallID, &m.TypeID, &m.TypeVersion, &m.RecipientID, &m.Type, &m.Name, &m.Locale, &data, &m.ExternalID, &m.Attempts, &validUntil,
+			&createdAt, &callData, &m.HasFiles, &r.ID, &r.Email, &r.Name, &r.Locale, &r.TimeZone); err != nil {
+			return nil, err
+		}
+		m.Data, m.CallData = json.RawMessage(data), json.RawMessage(callData)
+		m.State, m.ValidUntil, m.CreatedAt = posthaste.NoticeClaimed, instant(validUntil), instant(createdAt)
+		mails = append(mails, m)
 	}
-	return stopped, translate("read suppressions", err)
+	return mails, rows.Err()
+}
+
+// What suppresses an address or a type; never a topic's opt-out.
+const readStopped = `SELECT n.id, x.reason FROM notices n JOIN recipients r ON r.id = n.recipient_id
+	JOIN suppressions x ON x.address_hash = r.address_hash AND x.topic_id IN (0, -n.type_id) WHERE n.id IN IDS ORDER BY x.id`
+
+func scanStopped(rows *sql.Rows, err error) (map[int64][]posthaste.Reason, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	stopped := map[int64][]posthaste.Reason{}
+	for rows.Next() {
+		var id int64
+		var reason string
+		if err := rows.Scan(&id, &reason); err != nil {
+			return nil, err
+		}
+		stopped[id] = append(stopped[id], posthaste.Reason(strings.Clone(reason)))
+	}
+	return stopped, rows.Err()
 }
 
 // FindNoticeFiles gives the attachments and images of a call, in its order.

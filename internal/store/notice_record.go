@@ -20,58 +20,76 @@ import (
 // for lost, still takes a final outcome unless another worker has it in hand.
 // Recording the same again changes nothing.
 func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []posthaste.NoticeOutcome) error {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
 	return s.inTx(ctx, "record notices", func(ctx context.Context, tx bun.Tx) error {
+		told, err := toldEvents(ctx, tx)
+		if err != nil {
+			return err
+		}
+		var entries []posthaste.AuditEntry
 		for _, o := range outcomes {
-			if err := s.recordNotice(ctx, tx, worker, o); err != nil {
+			n, taken, err := s.takeOutcome(ctx, tx, worker, o)
+			if err != nil {
 				return err
 			}
+			if !taken {
+				continue
+			}
+			if o.Tried && len(o.Despite) > 0 {
+				entries = append(entries, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: "notice.sent_despite_suppression", Object: noticeObject(o.ID), Reason: despite(o)})
+			}
+			if o.State == posthaste.NoticeBounced {
+				if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+					SELECT address_hash, 0, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
+					posthaste.HardBounce, o.Reply.Text, micros(time.Now()), n.RecipientID); err != nil {
+					return err
+				}
+			}
+			if told[posthaste.EventOf(n.State)] {
+				if err := tellNotice(ctx, tx, n); err != nil {
+					return err
+				}
+			}
 		}
-		return nil
+		return appendAudit(ctx, tx, entries...)
 	})
 }
 
-func (s *Store) recordNotice(ctx context.Context, tx bun.Tx, worker string, o posthaste.NoticeOutcome) error {
-	tried := 0
+// recordNotice ends a notice that its worker has, or, with a final outcome, one
+// that was taken from the worker and that nobody has. What was handed back waits
+// for its message to be published again.
+const recordNotice = `UPDATE notices SET state = ?1, attempts = attempts + ?2, owner = '', due_at = ?3, published_at = 0, stage = ?4, code = ?5, enhanced = ?6,
+		reply = ?7, changed_at = ?8, data = CASE WHEN ?9 = 1 THEN '{}' ELSE data END
+	WHERE id = ?10 AND (state = 'claimed' AND owner = ?11 OR state = 'queued' AND ?9 = 1)
+	RETURNING attempts, recipient_id, call_id, external_id, metadata, (SELECT key FROM notice_types t WHERE t.id = notices.type_id)`
+
+const addAttempt = "INSERT INTO notice_attempts (notice_id, number, state, stage, code, enhanced, reply, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+
+// takeOutcome writes an outcome, if the notice is still the worker's to end, and
+// gives what else is to be known of it.
+func (s *Store) takeOutcome(ctx context.Context, tx bun.Tx, worker string, o posthaste.NoticeOutcome) (n noticeRow, taken bool, err error) {
+	tried, final := 0, 0
 	if o.Tried {
 		tried = 1
 	}
-	held := "(state = 'claimed' AND owner = ?)"
 	if o.State.Final() {
-		held = "(state = 'claimed' AND owner = ? OR state = 'queued')"
+		final = 1
 	}
-	n := noticeRow{ID: o.ID, State: o.State, DueAt: micros(o.RetryAt), Stage: o.Reply.Stage, Code: o.Reply.Code, Enhanced: o.Reply.Enhanced, Reply: o.Reply.Text}
-	// What was handed back waits for its message to be published again.
-	err := tx.NewRaw(`UPDATE notices SET state = ?, attempts = attempts + ?, owner = '', due_at = ?, published_at = 0, stage = ?, code = ?, enhanced = ?,
-		reply = ?, changed_at = ?, data = CASE WHEN ? THEN '{}' ELSE data END WHERE id = ? AND `+held+`
-		RETURNING attempts, recipient_id, type_id, call_id, external_id, metadata, actor, (SELECT key FROM notice_types t WHERE t.id = notices.type_id)`,
-		o.State, tried, micros(o.RetryAt), o.Reply.Stage, o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At), o.State.Final(), o.ID, worker).
-		Scan(ctx, &n.Attempts, &n.RecipientID, &n.TypeID, &n.CallID, &n.ExternalID, &n.Metadata, &n.Actor, &n.Type)
+	n = noticeRow{ID: o.ID, State: o.State, DueAt: micros(o.RetryAt), Stage: o.Reply.Stage, Code: o.Reply.Code, Enhanced: o.Reply.Enhanced, Reply: o.Reply.Text}
+	record := tx.StmtContext(ctx, s.hot.notices.record) //nolint:sqlclosecheck // it ends with the transaction
+	err = record.QueryRowContext(ctx, string(o.State), tried, micros(o.RetryAt), string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At), final, o.ID, worker).
+		Scan(&n.Attempts, &n.RecipientID, &n.CallID, &n.ExternalID, &n.Metadata, &n.Type)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil
+		return n, false, nil
 	}
-	if err != nil {
-		return err
+	if err != nil || !o.Tried {
+		return n, err == nil, err
 	}
-	if o.Tried {
-		if err := addAttempt(ctx, tx, o.ID, n.Attempts, posthaste.Attempt{State: o.State, Reply: o.Reply, At: o.At}); err != nil {
-			return err
-		}
-	}
-	if o.State == posthaste.NoticeBounced {
-		if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			SELECT address_hash, 0, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
-			posthaste.HardBounce, o.Reply.Text, micros(time.Now()), n.RecipientID); err != nil {
-			return err
-		}
-	}
-	if err := tellNotice(ctx, tx, n); err != nil {
-		return err
-	}
-	if o.Tried && len(o.Despite) > 0 {
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: "notice.sent_despite_suppression", Object: noticeObject(o.ID),
-			Reason: despite(o)})
-	}
-	return nil
+	attempt := tx.StmtContext(ctx, s.hot.notices.attempt) //nolint:sqlclosecheck // it ends with the transaction
+	_, err = attempt.ExecContext(ctx, o.ID, n.Attempts, string(o.State), string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At))
+	return n, err == nil, err
 }
 
 func campaignObject(id int64) string { return object("announcement", id) }
@@ -125,10 +143,4 @@ func despite(o posthaste.NoticeOutcome) string {
 		}
 	}
 	return strings.Join(reasons, ", ") + ": " + o.Because
-}
-
-func addAttempt(ctx context.Context, tx bun.Tx, noticeID int64, number int, a posthaste.Attempt) error {
-	_, err := exec(ctx, tx, "INSERT INTO notice_attempts (notice_id, number, state, stage, code, enhanced, reply, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		noticeID, number, a.State, a.Reply.Stage, a.Reply.Code, a.Reply.Enhanced, a.Reply.Text, micros(a.At))
-	return err
 }

@@ -88,13 +88,13 @@ func (s *Store) ReleaseLostNotices(ctx context.Context, silence time.Duration) (
 			s.now(), silence.Microseconds()).Scan(ctx, &rows); err != nil || len(rows) == 0 {
 			return err
 		}
-		ids := make([]int64, len(rows))
+		ids, attempts := make([]int64, len(rows)), make([]bun.TupleValues, len(rows))
 		for i, r := range rows {
 			ids[i] = r.ID
-			if err := addAttempt(ctx, tx, r.ID, r.Attempts+1, posthaste.Attempt{State: posthaste.NoticeQueued, At: now,
-				Reply: posthaste.Reply{Text: "the worker was lost while it may have been sending this"}}); err != nil {
-				return err
-			}
+			attempts[i] = bun.Tuple([]any{r.ID, r.Attempts + 1, string(posthaste.NoticeQueued), "", 0, "", "the worker was lost while it may have been sending this", micros(now)})
+		}
+		if _, err := exec(ctx, tx, "INSERT INTO notice_attempts (notice_id, number, state, stage, code, enhanced, reply, at) VALUES ?", bun.List(attempts)); err != nil {
+			return err
 		}
 		released, err = exec(ctx, tx, "UPDATE notices SET state = ?, attempts = attempts + 1, owner = '', published_at = 0, changed_at = ? WHERE id IN (?)",
 			posthaste.NoticeQueued, micros(now), bun.List(ids))

@@ -92,6 +92,17 @@ func (s *Store) FindNoticeType(ctx context.Context, key string) (posthaste.Notic
 	return s.findNoticeType(ctx, "t.key = ? AND v.version = t.version", key)
 }
 
+const findTypeVersion = "SELECT id, version FROM notice_types WHERE key = ?1"
+
+// FindNoticeVersion gives the id and the current version of the type of that key, or NotFound.
+func (s *Store) FindNoticeVersion(ctx context.Context, key string) (id, version int64, err error) {
+	if err := s.prepare(ctx); err != nil {
+		return 0, 0, err
+	}
+	err = s.hot.notices.find.QueryRowContext(ctx, key).Scan(&id, &version)
+	return id, version, translate("find notice type", err)
+}
+
 // FindNoticeTypeByID gives the current version of the type of that id, or NotFound.
 func (s *Store) FindNoticeTypeByID(ctx context.Context, id int64) (posthaste.NoticeType, error) {
 	return s.findNoticeType(ctx, "t.id = ? AND v.version = t.version", id)

@@ -2,67 +2,15 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"slices"
-	"time"
 
 	"github.com/uptrace/bun"
 
 	"posthaste"
 )
-
-// AcceptNotices takes a call in, all of it or nothing: its notices stand in the
-// ledger, queued, once it returns, and a recipient who was not known is now.
-// answer makes what the caller is told, of the call with its ids. A call whose
-// key and Idempotency were used before is given back with the answer of then;
-// with another body it is a Conflict. The caller publishes the notices.
-func (s *Store) AcceptNotices(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error) {
-	err := s.inTx(ctx, "accept notices", func(ctx context.Context, tx bun.Tx) error {
-		now := time.Now().UTC().Truncate(time.Microsecond)
-		repeated, err := addCall(ctx, tx, &call, now)
-		if err != nil || repeated {
-			return err
-		}
-		if err := s.findOrAddRecipients(ctx, tx, call.Notices, now); err != nil {
-			return err
-		}
-		if err := addNotices(ctx, tx, &call, now); err != nil {
-			return err
-		}
-		if err := appendAudit(ctx, tx, accepted(call)...); err != nil {
-			return err
-		}
-		for i, f := range call.Files {
-			if _, err := exec(ctx, tx, "INSERT INTO notice_files (call_id, number, name, content_type, content_id, content) VALUES (?, ?, ?, ?, ?, ?)",
-				call.ID, i, f.Name, f.ContentType, f.ContentID, f.Content); err != nil {
-				return err
-			}
-		}
-		if call.Answer, err = answer(call); err != nil || call.Idempotency == "" {
-			return err
-		}
-		_, err = exec(ctx, tx, "UPDATE notice_calls SET answer = ? WHERE id = ?", string(call.Answer), call.ID)
-		return err
-	})
-	return call, err
-}
-
-// addCall gives the call its id, or reports that it was taken in before.
-func addCall(ctx context.Context, tx bun.Tx, call *posthaste.NoticeCall, now time.Time) (repeated bool, err error) {
-	// notice_calls_idempotency is the index of the conflict: the second of two
-	// calls at once waits here for the first.
-	err = tx.NewRaw(`INSERT INTO notice_calls (type_id, type_version, key_id, idempotency, body_hash, answer, data, forgotten, created_at)
-		VALUES (?, ?, ?, ?, ?, '', ?, 0, ?) ON CONFLICT (key_id, idempotency) WHERE idempotency <> '' DO NOTHING RETURNING id`,
-		call.Type.ID, call.Type.Version, call.KeyID, call.Idempotency, call.BodyHash, string(call.Data), micros(now)).Scan(ctx, &call.ID)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return false, err
-	}
-	return true, findAnswer(ctx, tx, call)
-}
 
 // FindNoticeAnswer gives a call as AcceptNotices does that was taken in before
 // with the same key and Idempotency, and any other as it is.
@@ -87,79 +35,6 @@ func findAnswer(ctx context.Context, db bun.IDB, call *posthaste.NoticeCall) err
 	}
 	call.Answer, call.Repeated = json.RawMessage(given), true
 	return nil
-}
-
-// findOrAddRecipients sets the RecipientID of each notice. One that exists stays as it is.
-func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, notices []posthaste.Notice, now time.Time) error {
-	// In order, so that two calls with the same addresses do not wait for each other.
-	sorted := slices.SortedFunc(slices.Values(notices), func(a, b posthaste.Notice) int { return cmp.Compare(a.Canonical, b.Canonical) })
-	ids := make(map[string]int64, len(notices))
-	for part := range slices.Chunk(sorted, noticeBatch) {
-		rows := make([]bun.TupleValues, len(part))
-		addresses := make([]string, len(part))
-		for i, n := range part {
-			rows[i] = bun.Tuple([]any{n.Email, n.Canonical, s.hash(n.Canonical), n.Name, n.Locale, "", "{}", micros(now), micros(now)})
-			addresses[i] = n.Canonical
-		}
-		if _, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
-			VALUES ? ON CONFLICT (canonical) DO NOTHING`, bun.List(rows)); err != nil {
-			return err
-		}
-		var found []struct {
-			ID        int64
-			Canonical string
-		}
-		if err := tx.NewRaw("SELECT id, canonical FROM recipients WHERE canonical IN (?)", bun.List(addresses)).Scan(ctx, &found); err != nil {
-			return err
-		}
-		for _, f := range found {
-			ids[f.Canonical] = f.ID
-		}
-	}
-	for i := range notices {
-		notices[i].RecipientID = ids[notices[i].Canonical]
-	}
-	return nil
-}
-
-// noticeBatch is the most notices of one statement.
-const noticeBatch = 250
-
-func addNotices(ctx context.Context, tx bun.Tx, call *posthaste.NoticeCall, now time.Time) error {
-	for from := 0; from < len(call.Notices); from += noticeBatch {
-		part := call.Notices[from:min(from+noticeBatch, len(call.Notices))]
-		rows := make([]bun.TupleValues, len(part))
-		for i := range part {
-			n := &part[i]
-			n.CallID, n.TypeID, n.TypeVersion, n.Type, n.State, n.Actor = call.ID, call.Type.ID, call.Type.Version, call.Type.Key, posthaste.NoticeQueued, call.Actor
-			n.CreatedAt, n.ChangedAt, n.ValidUntil = now, now, call.ValidUntil
-			metadata, err := attributesJSON(n.Metadata)
-			if err != nil {
-				return err
-			}
-			rows[i] = bun.Tuple([]any{call.ID, from + i, n.TypeID, n.TypeVersion, n.RecipientID, n.Name, n.Locale, string(n.Data), n.ExternalID, metadata,
-				n.Actor, string(n.State), 0, "", 0, micros(n.ValidUntil), micros(now), "", 0, "", "", micros(now), micros(now)})
-		}
-		var added []struct{ ID, Number int64 }
-		if err := tx.NewRaw(`INSERT INTO notices (call_id, number, type_id, type_version, recipient_id, name, locale, data, external_id, metadata,
-			actor, state, attempts, owner, due_at, valid_until, published_at, stage, code, enhanced, reply, created_at, changed_at)
-			VALUES ? RETURNING id, number`, bun.List(rows)).Scan(ctx, &added); err != nil {
-			return err
-		}
-		for _, a := range added {
-			call.Notices[a.Number].ID = a.ID
-		}
-	}
-	return nil
-}
-
-func accepted(call posthaste.NoticeCall) []posthaste.AuditEntry {
-	entries := make([]posthaste.AuditEntry, len(call.Notices))
-	for i, n := range call.Notices {
-		entries[i] = posthaste.AuditEntry{Actor: call.Actor, Action: "notice.accept", Object: noticeObject(n.ID), Reason: call.Type.Key,
-			RequestID: call.RequestID, Metadata: n.Metadata}
-	}
-	return entries
 }
 
 type noticeRow struct {

@@ -242,7 +242,9 @@ func TestWhatStopsANoticeIsRead(t *testing.T) {
 			n := accept(t, s, callFor(kind, "", "a@example.com")).Notices[0]
 			return claim(t, s, "w", n.ID)[0].Stopped
 		}
-		out := func(topicID int64) { must(t, s.OptOut(t.Context(), posthaste.OptOut{RecipientID: who, TopicID: topicID})) }
+		out := func(topicID int64) {
+			must(t, s.OptOut(t.Context(), posthaste.OptOut{RecipientID: who, TopicID: topicID}))
+		}
 		out(topic.ID)
 		if got := stopped(digest); len(got) != 0 {
 			t.Errorf("a topic's opt-out stops a notice: %v", got)

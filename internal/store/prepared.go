@@ -14,7 +14,38 @@ import (
 // … for their arguments on both databases. Safe for concurrent use.
 type statements struct {
 	mu                  sync.Mutex
-	claim, record, read *sql.Stmt
+	claim, record, read *sql.Stmt // of deliveries
+	notices             struct{ find, claim, read, stopped, record, attempt *sql.Stmt }
+	key                 *sql.Stmt
+}
+
+// wanted pairs each with its text for this database.
+func (s *Store) wanted() []struct {
+	statement **sql.Stmt
+	text      string
+} {
+	h := &s.hot
+	return []struct {
+		statement **sql.Stmt
+		text      string
+	}{
+		{&h.claim, claimWindow},
+		{&h.record, s.pick(recordPostgres, recordSQLite)},
+		{&h.read, s.pick(readWindowPostgres, readWindowSQLite)},
+		{&h.notices.find, findTypeVersion},
+		{&h.notices.claim, s.among(claimNotices)},
+		{&h.notices.read, s.among(readNotices)},
+		{&h.notices.stopped, s.among(readStopped)},
+		{&h.notices.record, recordNotice},
+		{&h.notices.attempt, addAttempt},
+		{&h.key, findKey},
+	}
+}
+
+// among puts the test for being one of the ids of an argument, which is ids(),
+// in the place of IN IDS.
+func (s *Store) among(text string) string {
+	return strings.ReplaceAll(text, "IN IDS", s.pick("= ANY(?1::bigint[])", "IN (SELECT value FROM json_each(?1))"))
 }
 
 // prepare makes the statements, once there is a schema. It must not be called
@@ -23,14 +54,7 @@ type statements struct {
 func (s *Store) prepare(ctx context.Context) error {
 	s.hot.mu.Lock()
 	defer s.hot.mu.Unlock()
-	for _, want := range []struct {
-		statement **sql.Stmt
-		text      string
-	}{
-		{&s.hot.claim, claimWindow},
-		{&s.hot.record, s.pick(recordPostgres, recordSQLite)},
-		{&s.hot.read, s.pick(readWindowPostgres, readWindowSQLite)},
-	} {
+	for _, want := range s.wanted() {
 		if *want.statement != nil {
 			continue
 		}
@@ -46,12 +70,12 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (h *statements) close() (err error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, statement := range []*sql.Stmt{h.claim, h.record, h.read} {
-		if statement != nil {
-			err = errors.Join(err, statement.Close())
+func (s *Store) closePrepared() (err error) {
+	s.hot.mu.Lock()
+	defer s.hot.mu.Unlock()
+	for _, want := range s.wanted() {
+		if *want.statement != nil {
+			err = errors.Join(err, (*want.statement).Close())
 		}
 	}
 	return err

@@ -30,6 +30,7 @@ type Store struct {
 	db     *bun.DB
 	hash   Hasher
 	hot    statements
+	door   doorway
 	writer chan struct{} // full while somebody writes; nil on PostgreSQL
 }
 
@@ -50,6 +51,7 @@ func Open(ctx context.Context, url string, hash Hasher) (*Store, error) {
 		return nil, err
 	}
 	s.hash = hash
+	s.door.turn = make(chan struct{}, 2) // while one is committed another is made
 	if err := s.Ping(ctx); err != nil {
 		_ = s.Close() // the first error counts
 		return nil, err
@@ -72,7 +74,7 @@ const closeLimit = 2 * time.Second
 // Close closes all connections. What does not answer is left to the end of the process.
 func (s *Store) Close() error {
 	closed := make(chan error, 1) // whoever gave up does not read it
-	go func() { closed <- errors.Join(s.hot.close(), s.db.Close()) }()
+	go func() { closed <- errors.Join(s.closePrepared(), s.db.Close()) }()
 	select {
 	case err := <-closed:
 		return err

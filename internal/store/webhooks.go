@@ -107,6 +107,21 @@ func (s *Store) ListWebhooks(ctx context.Context) ([]posthaste.Webhook, error) {
 	return webhooks, nil
 }
 
+// toldEvents gives the events that some webhook is told of.
+func toldEvents(ctx context.Context, tx bun.Tx) (map[posthaste.EventName]bool, error) {
+	var lists []string
+	if err := tx.NewRaw("SELECT events FROM webhooks WHERE disabled_at = 0").Scan(ctx, &lists); err != nil {
+		return nil, err
+	}
+	told := map[posthaste.EventName]bool{}
+	for _, list := range lists {
+		for _, e := range (webhookRow{Events: list}).webhook().Events {
+			told[e] = true
+		}
+	}
+	return told, nil
+}
+
 // tell queues a message for each webhook that is told of the event, in the
 // transaction of what it tells of.
 func tell(ctx context.Context, tx bun.Tx, event posthaste.EventName, data any) error {

@@ -1,0 +1,257 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+const (
+	// acceptMost and acceptNotices bound what is taken in with one transaction.
+	acceptMost, acceptNotices = 64, 2000
+	// acceptLimit bounds one such transaction: it is not given up with any one caller.
+	acceptLimit = 10 * time.Second
+	// noticeBatch is the most rows of one statement.
+	noticeBatch = 250
+)
+
+// acceptance is a call on its way into the ledger.
+type acceptance struct {
+	call   posthaste.NoticeCall
+	answer func(posthaste.NoticeCall) (json.RawMessage, error)
+	err    error
+	done   chan struct{} // closed when call and err are final
+}
+
+// doorway is where calls wait for each other. A commit costs a write to the
+// disk, however much it holds: whoever comes while one is under way shares the next.
+type doorway struct {
+	mu      sync.Mutex
+	waiting []*acceptance
+	turn    chan struct{} // full while as many transactions run as may
+}
+
+// join adds one to those who wait.
+func (d *doorway) join(a *acceptance) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waiting = append(d.waiting, a)
+}
+
+// next takes the first of those who wait, as many as go into one transaction.
+func (d *doorway) next() []*acceptance {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n, notices := 0, 0
+	for n < len(d.waiting) && n < acceptMost && (n == 0 || notices+len(d.waiting[n].call.Notices) <= acceptNotices) {
+		notices += len(d.waiting[n].call.Notices)
+		n++
+	}
+	batch := slices.Clone(d.waiting[:n])
+	d.waiting = slices.Delete(d.waiting, 0, n)
+	return batch
+}
+
+// AcceptNotices takes a call in, all of it or nothing: its notices stand in the
+// ledger, queued, once it returns, and a recipient who was not known is now.
+// answer makes what the caller is told, of the call with its ids. A call whose
+// key and Idempotency were used before is given back with the answer of then;
+// with another body it is a Conflict. The caller publishes the notices. When ctx
+// ends first the call may have been taken in all the same.
+func (s *Store) AcceptNotices(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error) {
+	a := &acceptance{call: call, answer: answer, done: make(chan struct{})}
+	s.door.join(a)
+	for {
+		select {
+		case <-a.done:
+			return a.call, a.err
+		case <-ctx.Done():
+			return call, translate("accept notices", ctx.Err())
+		case s.door.turn <- struct{}{}:
+			s.acceptBatch(ctx, s.door.next())
+			<-s.door.turn
+		}
+	}
+}
+
+// acceptBatch takes calls in with one transaction and tells each what came of it.
+func (s *Store) acceptBatch(ctx context.Context, batch []*acceptance) {
+	if len(batch) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptLimit)
+	defer cancel()
+	err := s.inTx(ctx, "accept notices", func(ctx context.Context, tx bun.Tx) error {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		fresh, err := addCalls(ctx, tx, batch, now)
+		if err != nil || len(fresh) == 0 {
+			return err
+		}
+		if err := s.findOrAddRecipients(ctx, tx, fresh, now); err != nil {
+			return err
+		}
+		if err := addNotices(ctx, tx, fresh, now); err != nil {
+			return err
+		}
+		return finishCalls(ctx, tx, fresh)
+	})
+	for _, a := range batch {
+		switch {
+		case err != nil:
+			a.err = err
+		case a.call.ID == 0: // its key was used before
+			a.err = translate("find notice call", findAnswer(ctx, s.db, &a.call))
+		}
+		close(a.done)
+	}
+}
+
+// addCalls gives the calls their ids, and back those that were not taken in before.
+func addCalls(ctx context.Context, tx bun.Tx, batch []*acceptance, now time.Time) (fresh []*acceptance, err error) {
+	rows := make([]bun.TupleValues, len(batch))
+	for i, a := range batch {
+		a.call.ID = 0 // a transaction may be begun again
+		c := a.call
+		// The answer comes later: until then its place tells which call a row is.
+		rows[i] = bun.Tuple([]any{c.Type.ID, c.Type.Version, c.KeyID, c.Idempotency, c.BodyHash, strconv.Itoa(i), string(c.Data), 0, micros(now)})
+	}
+	var added []struct {
+		ID     int64
+		Answer int
+	}
+	// notice_calls_idempotency is the index of the conflict: the second of two
+	// calls at once waits here for the first.
+	if err := tx.NewRaw(`INSERT INTO notice_calls (type_id, type_version, key_id, idempotency, body_hash, answer, data, forgotten, created_at)
+		VALUES ? ON CONFLICT (key_id, idempotency) WHERE idempotency <> '' DO NOTHING RETURNING id, answer`, bun.List(rows)).Scan(ctx, &added); err != nil {
+		return nil, err
+	}
+	for _, r := range added {
+		batch[r.Answer].call.ID = r.ID
+		fresh = append(fresh, batch[r.Answer])
+	}
+	return fresh, nil
+}
+
+// findOrAddRecipients sets the RecipientID of each notice. One that exists stays as it is.
+func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, batch []*acceptance, now time.Time) error {
+	notices := map[string]posthaste.Notice{}
+	for _, a := range batch {
+		for _, n := range a.call.Notices {
+			notices[n.Canonical] = n
+		}
+	}
+	ids := make(map[string]int64, len(notices))
+	// In order, so that two transactions with the same addresses do not wait for each other.
+	for part := range slices.Chunk(slices.Sorted(maps.Keys(notices)), noticeBatch) {
+		find := func() error {
+			var found []struct {
+				ID        int64
+				Canonical string
+			}
+			err := tx.NewRaw("SELECT id, canonical FROM recipients WHERE canonical IN (?)", bun.List(part)).Scan(ctx, &found)
+			for _, f := range found {
+				ids[f.Canonical] = f.ID
+			}
+			return err
+		}
+		if err := find(); err != nil {
+			return err
+		}
+		var rows []bun.TupleValues
+		for _, canonical := range part {
+			if n := notices[canonical]; ids[canonical] == 0 {
+				rows = append(rows, bun.Tuple([]any{n.Email, canonical, s.hash(canonical), n.Name, n.Locale, "", "{}", micros(now), micros(now)}))
+			}
+		}
+		if len(rows) == 0 {
+			continue
+		}
+		if _, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
+			VALUES ? ON CONFLICT (canonical) DO NOTHING`, bun.List(rows)); err != nil {
+			return err
+		}
+		if err := find(); err != nil {
+			return err
+		}
+	}
+	for _, a := range batch {
+		for i := range a.call.Notices {
+			a.call.Notices[i].RecipientID = ids[a.call.Notices[i].Canonical]
+		}
+	}
+	return nil
+}
+
+// addNotices writes the notices of all calls and gives them their ids.
+func addNotices(ctx context.Context, tx bun.Tx, batch []*acceptance, now time.Time) error {
+	var rows []bun.TupleValues
+	calls := make(map[int64]*posthaste.NoticeCall, len(batch))
+	for _, a := range batch {
+		c := &a.call
+		calls[c.ID] = c
+		for i := range c.Notices {
+			n := &c.Notices[i]
+			n.CallID, n.TypeID, n.TypeVersion, n.Type, n.State, n.Actor = c.ID, c.Type.ID, c.Type.Version, c.Type.Key, posthaste.NoticeQueued, c.Actor
+			n.CreatedAt, n.ChangedAt, n.ValidUntil = now, now, c.ValidUntil
+			metadata, err := attributesJSON(n.Metadata)
+			if err != nil {
+				return err
+			}
+			rows = append(rows, bun.Tuple([]any{c.ID, i, n.TypeID, n.TypeVersion, n.RecipientID, n.Name, n.Locale, string(n.Data), n.ExternalID, metadata,
+				n.Actor, string(n.State), 0, "", 0, micros(n.ValidUntil), micros(now), "", 0, "", "", micros(now), micros(now)}))
+		}
+	}
+	for part := range slices.Chunk(rows, noticeBatch) {
+		var added []struct{ ID, CallID, Number int64 }
+		if err := tx.NewRaw(`INSERT INTO notices (call_id, number, type_id, type_version, recipient_id, name, locale, data, external_id, metadata,
+			actor, state, attempts, owner, due_at, valid_until, published_at, stage, code, enhanced, reply, created_at, changed_at)
+			VALUES ? RETURNING id, call_id, number`, bun.List(part)).Scan(ctx, &added); err != nil {
+			return err
+		}
+		for _, r := range added {
+			calls[r.CallID].Notices[r.Number].ID = r.ID
+		}
+	}
+	return nil
+}
+
+// finishCalls writes what else belongs to the calls: files, audit, answers.
+func finishCalls(ctx context.Context, tx bun.Tx, batch []*acceptance) error {
+	var entries []posthaste.AuditEntry
+	answers := make([]bun.TupleValues, len(batch))
+	for i, a := range batch {
+		c := &a.call
+		for number, f := range c.Files {
+			if _, err := exec(ctx, tx, "INSERT INTO notice_files (call_id, number, name, content_type, content_id, content) VALUES (?, ?, ?, ?, ?, ?)",
+				c.ID, number, f.Name, f.ContentType, f.ContentID, f.Content); err != nil {
+				return err
+			}
+		}
+		for _, n := range c.Notices {
+			entries = append(entries, posthaste.AuditEntry{Actor: c.Actor, Action: "notice.accept", Object: noticeObject(n.ID), Reason: c.Type.Key,
+				RequestID: c.RequestID, Metadata: n.Metadata})
+		}
+		var err error
+		if c.Answer, err = a.answer(*c); err != nil {
+			return err
+		}
+		kept := ""
+		if c.Idempotency != "" {
+			kept = string(c.Answer)
+		}
+		answers[i] = bun.Tuple([]any{c.ID, kept})
+	}
+	if err := appendAudit(ctx, tx, entries...); err != nil {
+		return err
+	}
+	_, err := exec(ctx, tx, `WITH v (id, answer) AS (VALUES ?) UPDATE notice_calls SET answer = v.answer FROM v WHERE notice_calls.id = v.id`, bun.List(answers))
+	return err
+}
