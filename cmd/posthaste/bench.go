@@ -45,17 +45,17 @@ type benchCommand struct {
 // bench is one run: the program in processes of its own, sending to a sink.
 type bench struct {
 	benchCommand
-	environ []string
-	dir     string
-	out     io.Writer // of progress
-	store   *store.Store
-	keys    *token.Keys
-	topic   posthaste.Topic
-	servers []*child
-	sink    *child // nil with a next hop of somebody's
-	nats    bool   // the broker is ours to clear
-	public  string
-	figures figures
+	environ           []string
+	dir               string
+	out               io.Writer // of progress
+	store             *store.Store
+	keys              *token.Keys
+	topic             posthaste.Topic
+	servers           []*child
+	sink              *child // nil with a next hop of somebody's
+	nats              bool   // the broker is ours to clear
+	operators, public string
+	figures           figures
 }
 
 // Run seeds, sends, and prints the figures. The environment's own settings do
@@ -175,7 +175,10 @@ func (b *bench) startServers(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("the measured program did not start: %w", err)
 			}
-			if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "recipients" {
+			switch fields := strings.Fields(line); {
+			case len(fields) > 1 && fields[0] == "operators":
+				b.operators = fields[1]
+			case len(fields) > 1 && fields[0] == "recipients":
 				b.public = fields[1]
 			}
 		}
@@ -256,6 +259,13 @@ func (b *bench) send(ctx context.Context, config config) error {
 	if draft, err = b.store.AddCampaign(ctx, draft); err != nil {
 		return err
 	}
+	letters := &notices{bench: b}
+	if b.sink != nil {
+		if err := errors.Join(letters.prepare(ctx), letters.idle(ctx)); err != nil {
+			return err
+		}
+		letters.begin(ctx)
+	}
 	use := b.usage()
 	begun := time.Now()
 	if _, err := b.store.Schedule(ctx, draft.ID, draft.Version, begun, "UTC", links); err != nil {
@@ -275,7 +285,7 @@ func (b *bench) send(ctx context.Context, config config) error {
 		if err != nil {
 			return err
 		}
-		if now > sent {
+		if now -= letters.sent.Load(); now > sent {
 			last = time.Now()
 			if first.IsZero() {
 				first, use = last, b.usage()
@@ -297,6 +307,11 @@ func (b *bench) send(ctx context.Context, config config) error {
 	fmt.Fprintln(b.out)
 	f := &b.figures
 	f.addUsage(use, b.usage(), sent)
+	if b.sink != nil {
+		if err := letters.end(ctx); err != nil {
+			return err
+		}
+	}
 	if err := stops.report(); err != nil {
 		return err
 	}

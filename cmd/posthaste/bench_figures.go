@@ -39,9 +39,22 @@ type figures struct {
 	OptOutAnswerP99       float64          `json:"opt_out_answer_p99_ms"`
 	OptOutLastP99         float64          `json:"opt_out_to_last_message_p99_ms"`
 	ReadAfterAnswer       int              `json:"read_after_answer"` // by the sink, which may be a moment after it was written
+	Notices               noticeFigures    `json:"notices"`
 	HitsPerSecond         float64          `json:"beacon_hits_per_second"`
 	Counts                posthaste.Counts `json:"counts"`
 	AddsUp                bool             `json:"adds_up"`
+}
+
+// noticeFigures are how long account notices took from their request to the
+// next hop, in milliseconds: before the campaign, and while it was sent.
+type noticeFigures struct {
+	Idle     int     `json:"idle"`
+	IdleP50  float64 `json:"idle_p50_ms"`
+	IdleP99  float64 `json:"idle_p99_ms"`
+	Busy     int     `json:"busy"`
+	BusyP50  float64 `json:"busy_p50_ms"`
+	BusyP99  float64 `json:"busy_p99_ms"`
+	BusyMost float64 `json:"busy_most_ms"`
 }
 
 // cpu is CPU time while sending, split by process. Others is everything else on
@@ -107,6 +120,13 @@ func (f *figures) writeTable(out io.Writer) error {
 		{"opt-outs while sending", float64(f.OptOuts), ""},
 		{"  to their answer, 99th percentile", f.OptOutAnswerP99, "ms"},
 		{"  to the last message named to one, 99th percentile", f.OptOutLastP99, "ms"},
+		{"account notices before the campaign", float64(f.Notices.Idle), ""},
+		{"  from request to next hop, median", f.Notices.IdleP50, "ms"},
+		{"  99th percentile", f.Notices.IdleP99, "ms"},
+		{"account notices while it was sent", float64(f.Notices.Busy), ""},
+		{"  from request to next hop, median", f.Notices.BusyP50, "ms"},
+		{"  99th percentile", f.Notices.BusyP99, "ms"},
+		{"  longest", f.Notices.BusyMost, "ms"},
 		{"beacon hits", f.HitsPerSecond, "/s"},
 	} {
 		fmt.Fprintf(table, "%s\t%.1f\t%s\n", row.what, row.figure, row.unit)
