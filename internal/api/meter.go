@@ -107,12 +107,15 @@ func (m *Meter) add(k posthaste.Key, scope posthaste.Scope, more posthaste.Usage
 func (m *Meter) Run(ctx context.Context) {
 	tick := time.NewTicker(usageEvery)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
 		}
 		m.flush(context.WithoutCancel(ctx))
+		if ctx.Err() != nil {
+			return
+		}
 	}
 }
 
