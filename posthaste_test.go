@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,12 +22,12 @@ var deliveryEdges = "queued>claimed queued>suppressed queued>cancelled queued>fa
 
 func TestCampaignStatesOverAllPairs(t *testing.T) {
 	t.Parallel()
-	allPairs(t, posthaste.CampaignStates, campaignEdges)
+	allPairs(t, "Campaign", posthaste.CampaignStates, campaignEdges)
 }
 
 func TestDeliveryStatesOverAllPairs(t *testing.T) {
 	t.Parallel()
-	allPairs(t, posthaste.DeliveryStates, deliveryEdges)
+	allPairs(t, "Delivery", posthaste.DeliveryStates, deliveryEdges)
 	for state, final := range map[posthaste.DeliveryState]bool{posthaste.Accepted: true, posthaste.Cancelled: true, posthaste.Uncertain: false, posthaste.Queued: false} {
 		if state.Final() != final {
 			t.Errorf("%s: final %v", state, state.Final())
@@ -34,10 +35,24 @@ func TestDeliveryStatesOverAllPairs(t *testing.T) {
 	}
 }
 
+var noticeEdges = "queued>claimed queued>expired claimed>queued claimed>accepted claimed>deferred claimed>bounced claimed>failed claimed>suppressed " +
+	"claimed>expired deferred>queued deferred>expired"
+
+func TestNoticeStatesOverAllPairs(t *testing.T) {
+	t.Parallel()
+	allPairs(t, "Notice", posthaste.NoticeStates, noticeEdges)
+	for _, state := range posthaste.NoticeStates {
+		leaves := slices.ContainsFunc(posthaste.NoticeStates, state.CanBecome)
+		if state.Final() == leaves {
+			t.Errorf("%s: final %v, and can become another: %v", state, state.Final(), leaves)
+		}
+	}
+}
+
 func allPairs[S interface {
 	~string
 	CanBecome(S) bool
-}](t *testing.T, states []S, edges string) {
+}](t *testing.T, section string, states []S, edges string) {
 	t.Helper()
 	allowed := map[string]bool{}
 	for _, e := range strings.Fields(edges) {
@@ -47,13 +62,18 @@ func allPairs[S interface {
 	if err != nil {
 		t.Fatal(err)
 	}
+	_, after, found := strings.Cut(string(drawn), "\n## "+section+"\n")
+	if !found {
+		t.Fatalf("docs/states.md has no section %s", section)
+	}
+	diagram, _, _ := strings.Cut(after, "\n## ")
 	for _, from := range states {
 		for _, to := range states {
 			edge := fmt.Sprintf("%s>%s", from, to)
 			if from.CanBecome(to) != allowed[edge] {
 				t.Errorf("%s: CanBecome is %v", edge, from.CanBecome(to))
 			}
-			if arrow := fmt.Sprintf("%s --> %s\n", from, to); allowed[edge] != strings.Contains(string(drawn), arrow) {
+			if arrow := fmt.Sprintf("%s --> %s\n", from, to); allowed[edge] != strings.Contains(diagram, arrow) {
 				t.Errorf("docs/states.md draws %q: %v", arrow, !allowed[edge])
 			}
 		}

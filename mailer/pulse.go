@@ -64,7 +64,7 @@ func (p *pulse) beatOnce(ctx context.Context) error {
 		p.lapsed.Store(&now)
 	}
 	p.beaten.Store(&asked)
-	p.metrics.Beaten(asked)
+	p.metrics.Beaten(p.id, asked)
 	return nil
 }
 

@@ -35,12 +35,12 @@ type Metrics struct {
 
 	mu      sync.Mutex
 	windows map[int]time.Time // of this worker's lanes: since when each has an open window
-	beaten  time.Time
+	beaten  map[string]time.Time // by worker of this process
 }
 
 // New makes the metrics of this process.
 func New() *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), windows: map[int]time.Time{}}
+	m := &Metrics{registry: prometheus.NewRegistry(), windows: map[int]time.Time{}, beaten: map[string]time.Time{}}
 	counters := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "posthaste_" + name, Help: help}, []string{label})
 	}
@@ -67,7 +67,7 @@ func New() *Metrics {
 	m.requests = prometheus.NewHistogramVec(seconds("request_seconds", "HTTP requests."), []string{"listener", "class"})
 	m.registry.MustRegister(m.deliveries, m.notices, m.handover, m.dials, m.hits, m.connections, m.leader, m.stops, m.failures, m.claims, m.effects, m.requests,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_claim_age_seconds", Help: "Age of the oldest open window of this worker."}, m.claimAge),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_beat_age_seconds", Help: "Time since this worker's last beat reached the ledger."}, m.beatAge),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_beat_age_seconds", Help: "Time since the last beat of this process's workers reached the ledger, of the one that is behind."}, m.beatAge),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.begin()
 	return m
@@ -204,14 +204,14 @@ func (m *Metrics) Released(lane int) {
 	delete(m.windows, lane)
 }
 
-// Beaten notes that a beat reached the ledger.
-func (m *Metrics) Beaten(at time.Time) {
+// Beaten notes that a worker's beat reached the ledger.
+func (m *Metrics) Beaten(worker string, at time.Time) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.beaten = at
+	m.beaten[worker] = at
 }
 
 func (m *Metrics) claimAge() float64 {
@@ -227,10 +227,11 @@ func (m *Metrics) claimAge() float64 {
 func (m *Metrics) beatAge() float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.beaten.IsZero() { // no worker here
-		return 0
+	var oldest time.Duration // 0 without a worker
+	for _, at := range m.beaten {
+		oldest = max(oldest, time.Since(at))
 	}
-	return time.Since(m.beaten).Seconds()
+	return oldest.Seconds()
 }
 
 // Stopped notes an opt-out that was asked for at an instant.

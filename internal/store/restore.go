@@ -67,12 +67,12 @@ func (s *Store) RestoreSuppressions(ctx context.Context, suppressions []posthast
 // given since its backup.
 const skipped = 10_000_000
 
-// SkipIDs leaves out ids of recipients, topics and campaigns, so that what has
+// SkipIDs leaves out ids of recipients, topics, campaigns, notices and what belongs to them, so that what has
 // left the house with an id that a restored database does not know never means
 // somebody else.
 func (s *Store) SkipIDs(ctx context.Context) error {
 	return s.inTx(ctx, "skip ids", func(ctx context.Context, tx bun.Tx) error {
-		for _, table := range []string{"recipients", "topics", "campaigns"} {
+		for _, table := range []string{"recipients", "topics", "campaigns", "notice_types", "notice_calls", "notices", "webhooks"} {
 			statement := "SELECT setval(pg_get_serial_sequence('" + table + "', 'id'), nextval(pg_get_serial_sequence('" + table + "', 'id')) + ?)"
 			if s.Single() {
 				// A table that never had a row has no row there either.
