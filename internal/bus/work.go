@@ -8,10 +8,11 @@ import (
 )
 
 const (
-	// ackWait is longer than anything a worker does between two signs of life.
-	ackWait = time.Minute
+	// ackWait is longer than anything a worker does between two signs of life. What
+	// a killed worker had just taken from the queue waits for so long.
+	ackWait = 20 * time.Second
 	// progressEvery is how often a worker that holds a job says that it lives.
-	progressEvery = 15 * time.Second
+	progressEvery = 5 * time.Second
 	// Somebody waits for a notice: that its worker was killed is noticed sooner.
 	noticeAckWait, noticeProgressEvery = 10 * time.Second, 3 * time.Second
 	// publishWait bounds the wait for the broker's acknowledgements of a batch.
