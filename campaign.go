@@ -94,6 +94,14 @@ type Announcement struct {
 // IsAnnouncement reports whether the campaign is a notice to many.
 func (c Campaign) IsAnnouncement() bool { return c.TopicID < 0 }
 
+// Word is what a campaign is called: an announcement, if it is one.
+func (c Campaign) Word() string {
+	if c.IsAnnouncement() {
+		return "announcement"
+	}
+	return "campaign"
+}
+
 // Campaign is one mailing to the recipients of one topic, or an announcement.
 type Campaign struct {
 	ID           int64

@@ -54,6 +54,9 @@ func (s submissions) Submit(ctx context.Context, m inbound.Submission) (string, 
 		return "", posthaste.Refuse("X-Notice-Type", "has templates of its own; only a type of the format as_given takes its content from the message")
 	}
 	call, err = s.intake.Accept(ctx, call, api.AnswerNotices)
+	if errors.Is(err, posthaste.Conflict) {
+		return "", &posthaste.Error{Kind: posthaste.Conflict, Message: "this Message-ID came with another message before", Err: err}
+	}
 	if err != nil {
 		return "", err
 	}

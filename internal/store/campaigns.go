@@ -150,7 +150,7 @@ func (s *Store) Pause(ctx context.Context, id int64) (posthaste.Campaign, error)
 func (s *Store) Resume(ctx context.Context, id int64) (posthaste.Campaign, error) {
 	return s.become(ctx, id, posthaste.Sending, func(ctx context.Context, tx bun.Tx, c posthaste.Campaign) error {
 		if c.State != posthaste.Paused {
-			return conflict("the campaign is %s, not paused", c.State)
+			return conflict("the %s is %s, not paused", c.Word(), c.State)
 		}
 		if _, err := exec(ctx, tx, "UPDATE campaigns SET sending_since = ? WHERE id = ?", micros(time.Now()), id); err != nil {
 			return err
@@ -181,7 +181,7 @@ func (s *Store) become(ctx context.Context, id int64, next posthaste.CampaignSta
 			return err
 		}
 		if !now.State.CanBecome(next) {
-			return conflict("the campaign is %s and cannot become %s", now.State, next)
+			return conflict("the %s is %s and cannot become %s", now.Word(), now.State, next)
 		}
 		if _, err := exec(ctx, tx, "UPDATE campaigns SET state = ?, version = version + 1, updated_at = ? WHERE id = ?",
 			next, micros(time.Now()), id); err != nil {

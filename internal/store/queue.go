@@ -87,16 +87,31 @@ func tellSent(ctx context.Context, tx bun.Tx, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
+	told, err := toldEvents(ctx, tx)
+	if err != nil || !told[posthaste.CampaignWasSent] && !told[posthaste.AnnouncementWasSent] {
+		return err
+	}
 	var rows []campaignRow
 	if err := tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE id IN (?)", bun.List(ids)).Scan(ctx, &rows); err != nil {
 		return err
 	}
 	for _, c := range campaigns(rows) {
-		event, kind := posthaste.CampaignWasSent, "campaign"
+		event := posthaste.CampaignWasSent
 		if c.IsAnnouncement() {
-			event, kind = posthaste.AnnouncementWasSent, "announcement"
+			event = posthaste.AnnouncementWasSent
 		}
-		if err := tell(ctx, tx, event, map[string]any{kind: c.ID, "name": c.Name, "audience": c.Audience}); err != nil {
+		var counted []struct {
+			State posthaste.DeliveryState
+			Count int64
+		}
+		if err := tx.NewRaw("SELECT state, count(*) AS count FROM deliveries WHERE campaign_id = ? GROUP BY state", c.ID).Scan(ctx, &counted); err != nil {
+			return err
+		}
+		counts := posthaste.Counts{Audience: c.Audience}
+		for _, r := range counted {
+			*counts.Column(r.State) = r.Count
+		}
+		if err := tell(ctx, tx, event, map[string]any{c.Word(): c.ID, "name": c.Name, "counts": counts}); err != nil {
 			return err
 		}
 	}

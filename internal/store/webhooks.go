@@ -59,8 +59,16 @@ func (s *Store) SaveWebhook(ctx context.Context, w posthaste.Webhook, actor stri
 	return s.changeWebhook(ctx, w.ID, "webhook.change", actor, "url = ?, events = ?, disabled_at = ?", w.URL, eventsText(w.Events), micros(w.DisabledAt))
 }
 
-// RotateWebhook gives a webhook a new secret; the old one signs too until an instant.
+// RotateWebhook gives a webhook a new secret; the old one signs too until an
+// instant. Conflict while an older one still does.
 func (s *Store) RotateWebhook(ctx context.Context, id int64, until time.Time, actor string) (posthaste.Webhook, error) {
+	var old int64
+	if err := s.db.NewRaw("SELECT old_until FROM webhooks WHERE id = ?", id).Scan(ctx, &old); err != nil {
+		return posthaste.Webhook{}, translate("find webhook", err)
+	}
+	if instant(old).After(time.Now()) {
+		return posthaste.Webhook{}, conflict("the secret before this one signs until %s; a third one would end it sooner than its holder was told", instant(old).Format(time.RFC3339))
+	}
 	return s.changeWebhook(ctx, id, "webhook.rotate", actor, "generation = generation + 1, old_until = ?", micros(until))
 }
 

@@ -44,7 +44,7 @@ func CheckURL(raw string, allowed ...netip.Prefix) error {
 func checkHost(host string, may guard) error {
 	if address, err := netip.ParseAddr(host); err == nil {
 		if err := may.check(address); err != nil {
-			return posthaste.Refuse("url", err.Error())
+			return posthaste.Refuse("url", err.Error()+"; POSTHASTE_WEBHOOK_NETWORKS can allow private networks")
 		}
 		return nil
 	}
