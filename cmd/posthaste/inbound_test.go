@@ -1,7 +1,12 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"io"
+	"net/http/httptest"
 	"net/textproto"
 	"strings"
 	"testing"
@@ -11,6 +16,40 @@ import (
 	"posthaste"
 	"posthaste/internal/testkit"
 )
+
+// TestInboundCertificate: with one, another machine can encrypt and authenticate.
+func TestInboundCertificate(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(nil)
+	server.StartTLS()
+	defer server.Close()
+	dir := t.TempDir()
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	must(t, err)
+	writeFile(t, dir+"/key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+	writeFile(t, dir+"/cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	env := []string{"POSTHASTE_DATA_DIR=" + dir, "POSTHASTE_MONITOR_LISTEN=127.0.0.1:0", "POSTHASTE_LISTEN=127.0.0.1:0", "POSTHASTE_PUBLIC_LISTEN=127.0.0.1:0",
+		"POSTHASTE_INBOUND_LISTEN=127.0.0.1:0", "POSTHASTE_INBOUND_CERT=" + dir + "/cert.pem", "POSTHASTE_SENDER_NAME=Example Ltd"}
+	if err := run(t.Context(), []string{"serve", "--roles", "web,public,inbound"}, env, io.Discard); err == nil || !strings.Contains(err.Error(), "POSTHASTE_INBOUND_KEY") {
+		t.Errorf("a certificate without its key: %v", err)
+	}
+	p := start(t, append(env, "POSTHASTE_INBOUND_KEY="+dir+"/key.pem"), "--roles", "web,public,scheduler,worker,inbound")
+	p.call("POST", "/notice-types", `{"key": "app", "name": "Application", "reason": "you use our application", "from": "App <app@example.com>", "format": "as_given"}`, 201, nil)
+	letter := mail.NewMsg()
+	must(t, letter.From("root@app.example.net"))
+	must(t, letter.To("ada@example.com"))
+	letter.Subject("Report")
+	letter.SetGenHeader("X-Notice-Type", "app")
+	letter.SetBodyString(mail.TypeTextPlain, "It is there.")
+	host, port := splitHostPort(t, p.inbound)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	client, err := mail.NewClient(host, mail.WithPort(port), mail.WithTLSPolicy(mail.TLSMandatory), mail.WithTLSConfig(&tls.Config{RootCAs: roots, ServerName: "example.com"}),
+		mail.WithSMTPAuth(mail.SMTPAuthPlain), mail.WithUsername("x"), mail.WithPassword(p.key))
+	must(t, err)
+	must(t, client.DialAndSendWithContext(t.Context(), letter))
+	p.untilNotice(1, posthaste.NoticeAccepted)
+}
 
 // TestNoticeBySMTP: an application that can only send mail sends a notice, twice
 // by mistake, and it goes once; a type with templates of its own refuses.

@@ -115,6 +115,9 @@ func TestNoticeFromAnotherSystemToInbox(t *testing.T) {
 				t.Errorf("a notice has %q:\n%s", bad, raw)
 			}
 		}
+		if audit := p.getAPI(fmt.Sprintf("/audit?object=notice/%d", n.ID)); !strings.Contains(audit, `"external_id":"order-7","shop":"west"`) || !strings.Contains(audit, `"request_id":"`) {
+			t.Errorf("audit: %s", audit)
+		}
 		// The recipient is known now, without any consent, and gets no mailing.
 		p.addTopic()
 		if got := p.getAPI("/recipients/ada@example.com/consents"); !strings.Contains(got, `"items":[]`) {

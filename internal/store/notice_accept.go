@@ -223,6 +223,16 @@ func addNotices(ctx context.Context, tx bun.Tx, batch []*acceptance, now time.Ti
 	return nil
 }
 
+// withExternalID gives the caller's own names for a notice, for the audit log.
+func withExternalID(n posthaste.Notice) map[string]string {
+	if n.ExternalID == "" {
+		return n.Metadata
+	}
+	named := map[string]string{"external_id": n.ExternalID}
+	maps.Copy(named, n.Metadata)
+	return named
+}
+
 // finishCalls writes what else belongs to the calls: files, audit, answers.
 func finishCalls(ctx context.Context, tx bun.Tx, batch []*acceptance) error {
 	var entries []posthaste.AuditEntry
@@ -237,7 +247,7 @@ func finishCalls(ctx context.Context, tx bun.Tx, batch []*acceptance) error {
 		}
 		for _, n := range c.Notices {
 			entries = append(entries, posthaste.AuditEntry{Actor: c.Actor, Action: "notice.accept", Object: noticeObject(n.ID), Reason: c.Type.Key,
-				RequestID: c.RequestID, Metadata: n.Metadata})
+				RequestID: c.RequestID, Metadata: withExternalID(n)})
 		}
 		var err error
 		if c.Answer, err = a.answer(*c); err != nil {
