@@ -54,8 +54,9 @@ type Route struct {
 	handle       echo.HandlerFunc
 }
 
-// Register adds the routes below /api/v1.
+// Register adds the routes below /api/v1, and the document that describes them.
 func (a *API) Register(e *echo.Echo) {
+	e.GET(base+"/openapi.json", document())
 	g := e.Group(base, Authenticate(a.store, a.meter))
 	for _, r := range a.Routes() {
 		var needs []echo.MiddlewareFunc

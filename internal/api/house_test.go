@@ -183,7 +183,14 @@ func (h *house) sending() posthaste.Campaign {
 	c := h.addDraft()
 	_, err := h.store.Schedule(ctx, c.ID, c.Version, time.Now(), "UTC", nil)
 	must(h.tb, err)
-	c, err = h.store.Freeze(ctx, c.ID)
+	return h.freeze(c.ID)
+}
+
+// freeze fixes the audience of what is scheduled and makes its deliveries uncertain.
+func (h *house) freeze(id int64) posthaste.Campaign {
+	h.tb.Helper()
+	ctx := h.tb.Context()
+	c, err := h.store.Freeze(ctx, id)
 	must(h.tb, err)
 	chunks, err := h.store.QueueReady(ctx, time.Now(), 10)
 	must(h.tb, err)
@@ -206,6 +213,7 @@ type call struct {
 	header       []string
 }
 
+// do makes a request; every answer is held against the document.
 func (h *house) do(c call) *httptest.ResponseRecorder {
 	h.tb.Helper()
 	r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
@@ -224,6 +232,7 @@ func (h *house) do(c call) *httptest.ResponseRecorder {
 	}
 	w := httptest.NewRecorder()
 	h.handler.ServeHTTP(w, r)
+	h.documented(r, c.body, w)
 	return w
 }
 
