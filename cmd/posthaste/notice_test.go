@@ -29,10 +29,10 @@ const order = `{"order": {"id": "A-7", "items": [{"name": "Tea & cake", "price":
 
 // noticeAnswers is what a call is answered.
 type noticeAnswers struct {
-	Call     int64
-	Accepted int
-	Refused  int
-	Results  []struct {
+	Call    int64
+	Queued  int
+	Refused int
+	Results []struct {
 		Index  int
 		ID     int64
 		State  posthaste.NoticeState
@@ -90,7 +90,7 @@ func TestNoticeFromAnotherSystemToInbox(t *testing.T) {
 		asked := time.Now()
 		answer := p.notify(`{"type": "receipt", "to": {"email": "Ada@Example.com", "name": "Ada"}, "data": ` + order + `, "external_id": "order-7", "metadata": {"shop": "west"},
 			"attachments": [{"name": "receipt.pdf", "content_type": "application/pdf", "content": "` + pdf + `"}]}`)
-		if answer.Accepted != 1 || len(answer.Results) != 1 || answer.Results[0].State != posthaste.NoticeQueued {
+		if answer.Queued != 1 || len(answer.Results) != 1 || answer.Results[0].State != posthaste.NoticeQueued {
 			t.Fatalf("answer %+v", answer)
 		}
 		n := p.untilNotice(answer.Results[0].ID, posthaste.NoticeAccepted)

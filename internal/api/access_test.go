@@ -108,7 +108,7 @@ func TestAKeyGivesNoMoreThanItHas(t *testing.T) {
 		`{"name": "y", "scopes": ["everything"]}`:                                        "scopes",
 		`{"name": "y", "scopes": ["topics:read"], "requests_per_minute": -1}`:            "requests_per_minute",
 		`{"name": "y", "scopes": ["topics:read"], "expires_at": "2020-01-01T00:00:00Z"}`: "expires_at",
-		`{"name": "y", "scopes": ["topics:read"], "expires_at": "tomorrow"}`:             "",
+		`{"name": "y", "scopes": ["topics:read"], "expires_at": "tomorrow"}`:             "expires_at",
 		`{"name": "y", "scopes": ["topics:read"], "admin": true}`:                        "admin",
 	} {
 		status := 422

@@ -50,7 +50,7 @@ func (a *API) announce(c echo.Context) error {
 		Name     string          `json:"name"`
 		Type     string          `json:"type"`
 		Data     json.RawMessage `json:"data"`
-		Segment  segmentInput    `json:"segment"`
+		Segment  json.RawMessage `json:"segment"`
 		Pace     int64           `json:"pace_per_hour"`
 		At       string          `json:"at"`
 		TimeZone string          `json:"time_zone"`
@@ -67,7 +67,11 @@ func (a *API) announce(c echo.Context) error {
 	if in.Pace < 0 || in.Pace > paceMost {
 		f.add("/pace_per_hour", fmt.Sprintf("must be a whole number from 1 to %d, or 0 for no limit", paceMost))
 	}
-	segment, t, err := a.order(c, &f, in.Segment, in.Type)
+	var wanted segmentInput
+	if len(in.Segment) > 0 {
+		f = append(f, posthaste.FieldsOf(under("/segment", strictly(in.Segment, &wanted)))...)
+	}
+	segment, t, err := a.order(c, &f, wanted, in.Type)
 	if err != nil {
 		return err
 	}
@@ -88,15 +92,15 @@ func (a *API) announce(c echo.Context) error {
 	if err := a.notices.CheckAnnouncement(t, k.Announcement); err != nil {
 		return err
 	}
+	if err := a.composer.CheckSender(); err != nil {
+		return err
+	}
 	if in.DryRun {
 		audience, suppressed, err := a.store.CountAudience(c.Request().Context(), k)
 		if err != nil {
 			return err
 		}
 		return c.JSON(http.StatusOK, map[string]int64{"audience": audience, "suppressed": suppressed})
-	}
-	if err := a.composer.CheckSender(); err != nil {
-		return err
 	}
 	if k, err = a.store.AddAnnouncement(c.Request().Context(), k); err != nil {
 		return err

@@ -119,6 +119,7 @@ func (a *API) Routes() []Route {
 
 		{post, "/webhooks", posthaste.WriteWebhooks, a.addWebhook},
 		{get, "/webhooks", posthaste.ReadWebhooks, a.listWebhooks},
+		{get, "/webhooks/:webhook", posthaste.ReadWebhooks, a.showWebhook},
 		{patch, "/webhooks/:webhook", posthaste.WriteWebhooks, a.patchWebhook},
 		{del, "/webhooks/:webhook", posthaste.WriteWebhooks, a.deleteWebhook},
 		{post, "/webhooks/:webhook/rotate", posthaste.WriteWebhooks, a.rotateWebhook},

@@ -45,7 +45,7 @@ func (a *API) listDeliveries(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	after, limit, err := page(c)
+	after, limit, err := page(c, "state")
 	if err != nil {
 		return err
 	}

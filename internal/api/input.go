@@ -1,16 +1,16 @@
 package api
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -55,20 +55,13 @@ func refuseJSON(err error) error {
 		if name == "" {
 			name = "body"
 		}
-		wanted := plainType(e.Type.Kind().String())
-		if e.Type == reflect.TypeFor[[]byte]() {
-			wanted = "a text in base64"
-		}
-		return posthaste.Refuse(name, fmt.Sprintf("must be %s, not %s", wanted, e.Value))
+		return posthaste.Refuse(name, fmt.Sprintf("must be %s, not %s", plainType(e.Type.Kind().String()), e.Value))
 	}
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return posthaste.Refuse("body", fmt.Sprintf("is not valid JSON at byte %d: %s", e.Offset, e.Error()))
 	}
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &posthaste.Error{Kind: posthaste.TooLarge, Message: fmt.Sprintf("the body is larger than %d bytes", large.Limit)}
-	}
-	if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
-		return posthaste.Refuse("body", "holds a content that is not base64")
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return posthaste.Refuse("body", "is empty or cut off; a JSON object is needed")
@@ -115,6 +108,18 @@ func (f *faults) line(name, text string, needed bool, limit int) {
 	}
 }
 
+// instant reads one; empty gives the zero one.
+func (f *faults) instant(name, text string) time.Time {
+	if text == "" {
+		return time.Time{}
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		f.add(name, "must be a date and time with an offset, as in 2027-03-01T09:00:00Z")
+	}
+	return at
+}
+
 // text checks a text of many lines.
 func (f *faults) text(name, text string, limit int) {
 	switch {
@@ -144,10 +149,16 @@ func id(c echo.Context, name string) (int64, error) {
 	return n, nil
 }
 
-// page reads the cursor and the size of a list.
-func page(c echo.Context) (cursor int64, limit int, err error) {
+// page reads the cursor and the size of a list; filters are the other
+// parameters that it takes. A mistyped one must not show everything.
+func page(c echo.Context, filters ...string) (cursor int64, limit int, err error) {
 	limit = pageSize
 	var f faults
+	for name := range c.QueryParams() {
+		if name != "cursor" && name != "limit" && !slices.Contains(filters, name) {
+			f.add(name, "is not a parameter of this list; known are "+strings.Join(append(filters, "cursor", "limit"), ", "))
+		}
+	}
 	if text := c.QueryParam("cursor"); text != "" {
 		if cursor, err = strconv.ParseInt(text, 10, 64); err != nil || cursor < 0 {
 			f.add("cursor", "must be the next_cursor of the page before")

@@ -58,15 +58,15 @@ func (a *API) addKey(c echo.Context) error {
 		Name      string            `json:"name"`
 		Scopes    []posthaste.Scope `json:"scopes"`
 		Rate      int               `json:"requests_per_minute"`
-		ExpiresAt *time.Time        `json:"expires_at"`
+		ExpiresAt string            `json:"expires_at"` // RFC 3339
 	}
 	if err := read(c, &in); err != nil {
 		return err
 	}
-	k := posthaste.Key{Name: in.Name, Scopes: in.Scopes, Rate: in.Rate}
-	set(&k.ExpiresAt, in.ExpiresAt)
-	if err := CheckKey(k, time.Now()); err != nil {
-		return err
+	var f faults
+	k := posthaste.Key{Name: in.Name, Scopes: in.Scopes, Rate: in.Rate, ExpiresAt: f.instant("expires_at", in.ExpiresAt)}
+	if err := CheckKey(k, time.Now()); err != nil || len(f) > 0 {
+		return posthaste.RefuseAll(append(f, posthaste.FieldsOf(err)...))
 	}
 	for _, s := range k.Scopes {
 		if !keyOf(c).May(s) {
@@ -158,7 +158,7 @@ type auditView struct {
 }
 
 func (a *API) listAudit(c echo.Context) error {
-	before, limit, err := page(c)
+	before, limit, err := page(c, "object")
 	if err != nil {
 		return err
 	}

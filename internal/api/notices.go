@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -48,9 +49,9 @@ type noticeInput struct {
 		Name        string `json:"name"`
 		ContentType string `json:"content_type"`
 		ContentID   string `json:"content_id"` // of an image that the HTML shows as cid:
-		Content     []byte `json:"content"`    // base64
+		Content     string `json:"content"`    // base64
 	} `json:"attachments"`
-	ValidUntil *time.Time        `json:"valid_until"`
+	ValidUntil string            `json:"valid_until"` // RFC 3339
 	ExternalID string            `json:"external_id"` // of every recipient without one
 	Metadata   map[string]string `json:"metadata"`    // of every recipient, under its own
 }
@@ -69,7 +70,7 @@ type noticeAnswer struct {
 	Type       string         `json:"type"`
 	Version    int64          `json:"type_version"`
 	ValidUntil time.Time      `json:"valid_until"`
-	Accepted   int            `json:"accepted"`
+	Queued     int            `json:"queued"`
 	Refused    int            `json:"refused"`
 	Results    []noticeResult `json:"results"`
 }
@@ -86,7 +87,9 @@ func (a *API) sendNotices(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if !call.Repeated {
+	if call.Repeated {
+		c.Response().Header().Set("Idempotency-Replayed", "true")
+	} else {
 		a.meter.CountNotices(k, len(call.Notices))
 	}
 	return c.JSONBlob(http.StatusAccepted, call.Answer)
@@ -95,7 +98,7 @@ func (a *API) sendNotices(c echo.Context) error {
 // AnswerNotices makes what the caller is told of a call that was taken in.
 func AnswerNotices(call posthaste.NoticeCall) (json.RawMessage, error) {
 	out := noticeAnswer{Call: call.ID, Type: call.Type.Key, Version: call.Type.Version, ValidUntil: call.ValidUntil.UTC(),
-		Accepted: len(call.Notices), Refused: len(call.Refused)}
+		Queued: len(call.Notices), Refused: len(call.Refused)}
 	for _, n := range call.Notices {
 		out.Results = append(out.Results, noticeResult{Index: n.Index, ID: n.ID, State: n.State, ExternalID: n.ExternalID})
 	}
@@ -123,22 +126,30 @@ func readNotices(c echo.Context) (call posthaste.NoticeCall, err error) {
 	if len(in.Data) > 0 && in.Data[0] != '{' {
 		f.add("/data", "must be an object")
 	}
-	set(&call.ValidUntil, in.ValidUntil)
-	for _, file := range in.Attachments {
-		call.Files = append(call.Files, posthaste.NoticeFile(file))
+	call.ValidUntil = f.instant("/valid_until", in.ValidUntil)
+	for i, file := range in.Attachments {
+		content, err := base64.StdEncoding.DecodeString(file.Content)
+		if err != nil {
+			f.add(fmt.Sprintf("/attachments/%d/content", i), "must be base64 (RFC 4648 section 4), with its padding")
+		}
+		call.Files = append(call.Files, posthaste.NoticeFile{Name: file.Name, ContentType: file.ContentType, ContentID: file.ContentID, Content: content})
 	}
 	f.line("/external_id", in.ExternalID, false, idLimit)
 	f.metadata("/metadata", in.Metadata)
-	recipients, several, err := readRecipients(in.To)
+	recipients, several, err := splitRecipients(in.To)
 	if err != nil {
 		return call, err
 	}
-	for i, r := range recipients {
+	for i, raw := range recipients {
 		at := "/to"
 		if several {
 			at = fmt.Sprintf("/to/%d", i)
 		}
 		var own faults
+		var r recipientInput
+		if err := strictly(raw, &r); err != nil {
+			own = append(own, posthaste.FieldsOf(under(at, err))...)
+		}
 		n := own.notice(at, r)
 		n.Index = i
 		n.ExternalID = firstOf(r.ExternalID, in.ExternalID)
@@ -155,25 +166,21 @@ func readNotices(c echo.Context) (call posthaste.NoticeCall, err error) {
 	return call, f.err()
 }
 
-// readRecipients reads one recipient or a list; several tells which.
-func readRecipients(raw json.RawMessage) (recipients []recipientInput, several bool, err error) {
+// splitRecipients takes one recipient or a list apart; several tells which.
+func splitRecipients(raw json.RawMessage) (recipients []json.RawMessage, several bool, err error) {
 	switch {
-	case len(raw) == 0 || string(raw) == "null":
+	case len(raw) == 0 || raw[0] != '{' && raw[0] != '[':
 		return nil, false, posthaste.Refuse("/to", `must be a recipient, as in {"email": "ada@example.com"}, or a list of them`)
-	case raw[0] == '[':
-		if err := strictly(raw, &recipients); err != nil {
-			return nil, true, under("/to", err)
-		}
-		if len(recipients) == 0 || len(recipients) > recipientsMost {
-			return nil, true, posthaste.Refuse("/to", fmt.Sprintf("must have 1 to %d recipients", recipientsMost))
-		}
-		return recipients, true, nil
+	case raw[0] == '{':
+		return []json.RawMessage{raw}, false, nil
 	}
-	var one recipientInput
-	if err := strictly(raw, &one); err != nil {
-		return nil, false, under("/to", err)
+	if err := strictly(raw, &recipients); err != nil {
+		return nil, true, under("/to", err)
 	}
-	return []recipientInput{one}, false, nil
+	if len(recipients) == 0 || len(recipients) > recipientsMost {
+		return nil, true, posthaste.Refuse("/to", fmt.Sprintf("must have 1 to %d recipients", recipientsMost))
+	}
+	return recipients, true, nil
 }
 
 // strictly decodes a part of a body as read does the whole.
@@ -209,8 +216,11 @@ func under(at string, err error) error {
 	return err
 }
 
-// notice checks one recipient.
+// notice checks one recipient; one that could not be read is at fault already.
 func (f *faults) notice(at string, r recipientInput) posthaste.Notice {
+	if len(*f) > 0 {
+		return posthaste.Notice{}
+	}
 	addr, err := address.Parse(r.Email)
 	if err != nil {
 		*f = append(*f, posthaste.FieldsAs(err, at+"/email")...)
@@ -326,7 +336,7 @@ func (a *API) showNotice(c echo.Context) error {
 }
 
 func (a *API) listNotices(c echo.Context) error {
-	before, limit, err := page(c)
+	before, limit, err := page(c, "type", "state", "email", "external_id", "call")
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func TestNoticesOfManyRecipients(t *testing.T) {
 	h.call("POST", "/api/v1/notice-types", receipt(""), 201)
 	got := h.call("POST", "/api/v1/notices", notice(`[`+ada+`, {"email": "nobody"}, {"email": "ADA@example.com"}, {"email": "bob@example.com", "data": {"n": "x"}},
 		{"email": "cy@example.com", "data": {"id": "8"}, "external_id": "own", "metadata": {"a": "2"}}]`, `, "external_id": "all", "metadata": {"a": "1", "b": "1"}`), 202)
-	if got["accepted"] != 2.0 || got["refused"] != 3.0 {
+	if got["queued"] != 2.0 || got["refused"] != 3.0 {
 		t.Errorf("answer %v", got)
 	}
 	var told []string
@@ -75,8 +75,9 @@ func TestARepeatedCallIsAnsweredAsBefore(t *testing.T) {
 	if status, other := send(notice(ada, `, "external_id": "x"`), "k1"); status != http.StatusConflict {
 		t.Errorf("another body: %d %s", status, other)
 	}
-	if len(h.workers.published) != 1 {
-		t.Errorf("published %v", h.workers.published)
+	w := h.do(call{method: "POST", path: "/api/v1/notices", body: notice(ada, ""), header: []string{"Idempotency-Key", "k1"}})
+	if len(h.workers.published) != 1 || w.Header().Get("Idempotency-Replayed") != "true" {
+		t.Errorf("published %v; %v", h.workers.published, w.Header())
 	}
 	h.refused("key", call{method: "POST", path: "/api/v1/notices", body: notice(ada, ""), header: []string{"Idempotency-Key", strings.Repeat("k", 256)}}, 422, "Idempotency-Key")
 }
@@ -117,6 +118,7 @@ func TestNoticesThatAreRefused(t *testing.T) {
 		{"empty list", notice("[]", ""), 422, "/to"},
 		{"too many", notice(many, ""), 422, "/to"},
 		{"text", notice(`"ada@example.com"`, ""), 422, "/to"},
+		{"a list of text", notice(`["ada@example.com"]`, ""), 422, "/to/0"},
 		{"bad address", notice(`{"email": "ada"}`, ""), 422, "/to/email"},
 		{"unknown field", notice(`{"email": "a@example.com", "phone": "1"}`, ""), 422, "/to/phone"},
 		{"unknown field of the call", notice(ada, `, "tracking": {}`), 422, "/tracking"},
@@ -130,7 +132,7 @@ func TestNoticesThatAreRefused(t *testing.T) {
 		{"subject", strings.Replace(notice(ada, ""), `"7"`, `"7\r\nBcc: x@example.com"`, 1), 422, "/data"},
 		{"past", notice(ada, `, "valid_until": "2020-01-01T00:00:00Z"`), 422, "/valid_until"},
 		{"too long", notice(ada, `, "valid_until": "2099-01-01T00:00:00Z"`), 422, "/valid_until"},
-		{"no time", notice(ada, `, "valid_until": "soon"`), 422, ""},
+		{"no time", notice(ada, `, "valid_until": "soon"`), 422, "/valid_until"},
 		{"external id", notice(ada, `, "external_id": "`+strings.Repeat("x", 201)+`"`), 422, "/external_id"},
 		{"metadata", notice(ada, `, "metadata": {"a": 1}`), 422, ""},
 		{"long metadata", notice(ada, `, "metadata": {"a": "`+strings.Repeat("x", 501)+`"}`), 422, "/metadata/a"},
@@ -140,7 +142,7 @@ func TestNoticesThatAreRefused(t *testing.T) {
 		{"inline text", notice(ada, file("a.txt", "text/plain", "a@b", 3)), 422, "/attachments/0/content_type"},
 		{"empty file", notice(ada, file("a.txt", "text/plain", "", 0)), 422, "/attachments/0/content"},
 		{"too much", notice(ada, file("a.txt", "text/plain", "", 10<<20+1)), 422, "/attachments"},
-		{"not base64", notice(ada, `, "attachments": [{"name": "a", "content_type": "a/b", "content": "%%%"}]`), 422, ""},
+		{"not base64", notice(ada, `, "attachments": [{"name": "a", "content_type": "a/b", "content": "%%%"}]`), 422, "/attachments/0/content"},
 		{"far too much", notice(ada, file("a.txt", "text/plain", "", 13<<20)), 413, ""},
 		{"no JSON", `{"type": `, 422, ""},
 	} {
@@ -152,7 +154,7 @@ func TestNoticesThatAreRefused(t *testing.T) {
 	for _, path := range []string{"/api/v1/notices/1", "/api/v1/notices/x"} {
 		h.refused("no notice", call{method: "GET", path: path}, 404, "")
 	}
-	for query, field := range map[string]string{"state=sent": "state", "call=x": "call", "email=x": "email", "cursor=x": "cursor"} {
+	for query, field := range map[string]string{"state=sent": "state", "call=x": "call", "email=x": "email", "cursor=x": "cursor", "externalid=x": "externalid"} {
 		h.refused(query, call{method: "GET", path: "/api/v1/notices?" + query}, 422, field)
 	}
 }
@@ -219,6 +221,7 @@ func TestAnnouncementsThatAreRefused(t *testing.T) {
 		{"everybody and some", `"everybody": true`, `"everybody": true, "locales": ["de"]`, "/segment"},
 		{"no topic", `"everybody": true`, `"topic": "none"`, "/segment/topic"},
 		{"locale", `"everybody": true`, `"locales": ["??"]`, "/segment/locales/0"},
+		{"a field of no segment", `"everybody": true`, `"local": "de"`, "/segment/local"},
 		{"attribute", `"everybody": true`, `"attributes": {"A B": "x"}`, "/segment/attributes"},
 		{"data", `{"id": "7"}`, `{}`, "/data/id"},
 		{"pace", `"data"`, `"pace_per_hour": -1, "data"`, "/pace_per_hour"},

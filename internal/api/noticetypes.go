@@ -215,7 +215,11 @@ func (a *API) listNoticeTypes(c echo.Context) error {
 // previewNotice shows what a notice would be with some data.
 func (a *API) previewNotice(c echo.Context) error {
 	var in struct {
-		To   recipientInput  `json:"to"`
+		To struct {
+			Email  string `json:"email"`
+			Name   string `json:"name"`
+			Locale string `json:"locale"`
+		} `json:"to"`
 		Data json.RawMessage `json:"data"`
 	}
 	t, err := a.noticeType(c)

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -38,25 +39,19 @@ func (a *API) suppress(c echo.Context) error {
 		return err
 	}
 	var f faults
-	addr, err := address.Parse(in.Email)
-	if err != nil {
-		f = append(f, posthaste.FieldsAs(err, "email")...)
-	}
+	addr, bad := address.Parse(in.Email)
+	f = append(f, posthaste.FieldsAs(bad, "email")...)
 	f.text("evidence", in.Evidence, 2000)
 	if in.Reason == "" {
 		in.Reason = posthaste.Manual
 	}
 	// What recipients said on the telephone is theirs to take back, as if they had clicked.
 	f.oneOf("reason", string(in.Reason), string(posthaste.Manual), string(posthaste.OptedOut))
-	topicID, key := posthaste.AllTopics, scopeAll
-	if in.Scope != "" && in.Scope != scopeAll {
-		topic, err := a.topic(c, "scope", in.Scope)
-		if err != nil && posthaste.FieldsOf(err) == nil {
-			return err // no topic is not every topic
-		}
-		f = append(f, posthaste.FieldsOf(err)...)
-		topicID, key = topic.ID, topic.Key
+	topicID, key, err := a.scope(c, in.Scope)
+	if err != nil && posthaste.FieldsOf(err) == nil {
+		return err // no topic is not every topic
 	}
+	f = append(f, posthaste.FieldsOf(err)...)
 	if err := f.err(); err != nil {
 		return err
 	}
@@ -69,6 +64,26 @@ func (a *API) suppress(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusCreated, viewSuppression(x, map[int64]string{topicID: key}))
+}
+
+// scopeOfType begins the scope of an optional notice type.
+const scopeOfType = "notice-type:"
+
+// scope reads what a suppression covers: everything, a topic, or an optional notice type.
+func (a *API) scope(c echo.Context, text string) (topicID int64, key string, err error) {
+	if text == "" || text == scopeAll {
+		return posthaste.AllTopics, scopeAll, nil
+	}
+	typeKey, ofType := strings.CutPrefix(text, scopeOfType)
+	if !ofType {
+		topic, err := a.topic(c, "scope", text)
+		return topic.ID, topic.Key, err
+	}
+	t, err := a.store.FindNoticeType(c.Request().Context(), typeKey)
+	if errors.Is(err, posthaste.NotFound) || err == nil && t.Kind != posthaste.Optional {
+		return 0, "", posthaste.Refuse("scope", "must name an optional notice type after "+scopeOfType)
+	}
+	return posthaste.TypeAsTopic(t.ID), text, err
 }
 
 // tell makes a suppression take effect on what is being sent at this moment, as
@@ -95,7 +110,7 @@ func viewSuppression(x posthaste.Suppression, keys map[int64]string) suppression
 }
 
 func (a *API) listSuppressions(c echo.Context) error {
-	after, limit, err := page(c)
+	after, limit, err := page(c, "email")
 	if err != nil {
 		return err
 	}
@@ -116,6 +131,13 @@ func (a *API) listSuppressions(c echo.Context) error {
 		return err
 	}
 	keys[posthaste.AllTopics] = scopeAll
+	types, err := a.noticeKeys(c)
+	if err != nil {
+		return err
+	}
+	for id, key := range types {
+		keys[posthaste.TypeAsTopic(id)] = scopeOfType + key
+	}
 	return c.JSON(http.StatusOK, listOf(found, limit, func(x posthaste.Suppression) suppressionView { return viewSuppression(x, keys) },
 		func(x posthaste.Suppression) int64 { return x.ID }))
 }

@@ -108,6 +108,14 @@ func (a *API) listWebhooks(c echo.Context) error {
 	return c.JSON(http.StatusOK, listOf(known, len(known), viewWebhook, func(w posthaste.Webhook) int64 { return w.ID }))
 }
 
+func (a *API) showWebhook(c echo.Context) error {
+	w, err := a.webhook(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, viewWebhook(w))
+}
+
 func (a *API) patchWebhook(c echo.Context) error {
 	var in struct {
 		URL      *string                `json:"url"`
@@ -188,7 +196,7 @@ func (a *API) listWebhookMessages(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	before, limit, err := page(c)
+	before, limit, err := page(c, "state")
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (r noticeRow) notice() (posthaste.Notice, error) {
 func (s *Store) FindNotice(ctx context.Context, id int64) (posthaste.Notice, []posthaste.Attempt, error) {
 	var row noticeRow
 	if err := s.db.NewRaw("SELECT "+noticeColumns+noticeTables+"WHERE n.id = ?", id).Scan(ctx, &row); err != nil {
-		return posthaste.Notice{}, nil, translate("find notice", err)
+		return posthaste.Notice{}, nil, noSuch(translate("find notice", err), "notice")
 	}
 	var rows []struct {
 		State           posthaste.NoticeState

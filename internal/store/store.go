@@ -151,6 +151,14 @@ func notFound(format string, args ...any) error {
 	return &posthaste.Error{Kind: posthaste.NotFound, Message: fmt.Sprintf(format, args...)}
 }
 
+// noSuch names what is not found.
+func noSuch(err error, what string) error {
+	if errors.Is(err, posthaste.NotFound) {
+		return &posthaste.Error{Kind: posthaste.NotFound, Message: "there is no such " + what, Err: err}
+	}
+	return err
+}
+
 func conflict(format string, args ...any) error {
 	return &posthaste.Error{Kind: posthaste.Conflict, Message: fmt.Sprintf(format, args...)}
 }
