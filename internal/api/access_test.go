@@ -69,15 +69,15 @@ func TestKeysStopWorking(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	for name, k := range map[string]posthaste.Key{
-		"expired": {Name: "expired", Scopes: posthaste.Scopes, ExpiresAt: time.Now().Add(-time.Second)},
-		"revoked": {Name: "revoked", Scopes: posthaste.Scopes},
+		"expired":  {Name: "expired", Scopes: posthaste.Scopes, ExpiresAt: time.Now().Add(-time.Second)},
+		"re/voked": {Name: "re/voked", Scopes: posthaste.Scopes},
 	} {
 		text := h.keyWith(k)
-		if name == "revoked" {
+		if name == "re/voked" {
 			if got := h.as(text, "GET", "/api/v1/topics", ""); got.Code != 200 {
 				t.Errorf("before: %d", got.Code)
 			}
-			h.call("DELETE", "/api/v1/keys/revoked", "", 204)
+			h.call("DELETE", "/api/v1/keys/re%2Fvoked", "", 204)
 		}
 		if got := h.as(text, "GET", "/api/v1/topics", ""); got.Code != http.StatusUnauthorized {
 			t.Errorf("%s: %d", name, got.Code)

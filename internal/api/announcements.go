@@ -3,6 +3,7 @@ package api
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,9 +20,9 @@ const paceMost = 10_000_000
 
 type segmentInput struct {
 	Everybody  bool              `json:"everybody"`
-	Topic      string            `json:"topic"`
-	Attributes map[string]string `json:"attributes"`
-	Locales    []string          `json:"locales"`
+	Topic      string            `json:"topic,omitempty"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Locales    []string          `json:"locales,omitempty"`
 }
 
 type announcementView struct {
@@ -46,6 +47,34 @@ type announcementView struct {
 // announce orders a notice to everybody, or to a segment: one call, which goes on
 // by itself. With dry_run it only counts.
 func (a *API) announce(c echo.Context) error {
+	k, dryRun, err := a.readAnnouncement(c)
+	if err != nil {
+		// It may have been right when it was made for the first time.
+		before, findErr := a.store.FindOrder(c.Request().Context(), k.Announcement)
+		if k.Announcement.Idempotency == "" || errors.Is(findErr, posthaste.NotFound) {
+			return err
+		}
+		if findErr != nil {
+			return findErr
+		}
+		return a.writeAnnouncement(c, http.StatusCreated, before)
+	}
+	if dryRun {
+		audience, suppressed, err := a.store.CountAudience(c.Request().Context(), k)
+		if err != nil {
+			return err
+		}
+		return c.JSON(http.StatusOK, map[string]int64{"audience": audience, "suppressed": suppressed})
+	}
+	if k, err = a.store.AddAnnouncement(c.Request().Context(), k); err != nil {
+		return err
+	}
+	return a.writeAnnouncement(c, http.StatusCreated, k)
+}
+
+// readAnnouncement reads and checks an order. What tells a repetition is in the
+// result also when it is refused.
+func (a *API) readAnnouncement(c echo.Context) (k posthaste.Campaign, dryRun bool, err error) {
 	var in struct {
 		Name     string          `json:"name"`
 		Type     string          `json:"type"`
@@ -59,10 +88,20 @@ func (a *API) announce(c echo.Context) error {
 	hash := sha256.New()
 	c.Request().Body = io.NopCloser(io.TeeReader(c.Request().Body, hash))
 	if err := read(c, &in); err != nil {
-		return pointers(err)
+		return k, false, pointers(err)
 	}
-	at, zone, err := instant(in.At, in.TimeZone, time.Now())
-	f := faults(posthaste.FieldsOf(pointers(err)))
+	order := posthaste.Announcement{Data: in.Data, Pace: in.Pace, Actor: web.ActorOf(c), BodyHash: hash.Sum(nil)}
+	if len(order.Data) == 0 {
+		order.Data = json.RawMessage("{}")
+	}
+	var f faults
+	if key := c.Request().Header.Get("Idempotency-Key"); key != "" {
+		f.idempotency(key)
+		order.Idempotency = fmt.Sprintf("%d:%s", keyOf(c).ID, key)
+	}
+	k = posthaste.Campaign{Name: in.Name, Announcement: order}
+	k.SendAt, k.TimeZone, err = instant(in.At, in.TimeZone, time.Now())
+	f = append(f, posthaste.FieldsOf(pointers(err))...)
 	f.line("/name", in.Name, true, nameLimit)
 	if in.Pace < 0 || in.Pace > paceMost {
 		f.add("/pace_per_hour", fmt.Sprintf("must be a whole number from 1 to %d, or 0 for no limit", paceMost))
@@ -72,40 +111,15 @@ func (a *API) announce(c echo.Context) error {
 		f = append(f, posthaste.FieldsOf(under("/segment", strictly(in.Segment, &wanted)))...)
 	}
 	segment, t, err := a.order(c, &f, wanted, in.Type)
-	if err != nil {
-		return err
+	if err = errors.Join(err, f.err()); err != nil {
+		return k, false, err
 	}
-	key := c.Request().Header.Get("Idempotency-Key")
-	f.idempotency(key)
-	if err := f.err(); err != nil {
-		return err
-	}
-	if key != "" {
-		key = fmt.Sprintf("%d:%s", keyOf(c).ID, key)
-	}
-	k := posthaste.Campaign{Name: in.Name, TopicID: posthaste.TypeAsTopic(t.ID), From: t.From, SendAt: at, TimeZone: zone,
-		Announcement: posthaste.Announcement{TypeVersion: t.Version, Kind: t.Kind, Data: in.Data, Segment: segment, Pace: in.Pace,
-			Actor: web.ActorOf(c), Idempotency: key, BodyHash: hash.Sum(nil)}}
-	if len(k.Announcement.Data) == 0 {
-		k.Announcement.Data = json.RawMessage("{}")
-	}
+	k.TopicID, k.From = posthaste.TypeAsTopic(t.ID), t.From
+	k.Announcement.TypeVersion, k.Announcement.Kind, k.Announcement.Segment = t.Version, t.Kind, segment
 	if err := a.notices.CheckAnnouncement(t, k.Announcement); err != nil {
-		return err
+		return k, false, err
 	}
-	if err := a.composer.CheckSender(); err != nil {
-		return err
-	}
-	if in.DryRun {
-		audience, suppressed, err := a.store.CountAudience(c.Request().Context(), k)
-		if err != nil {
-			return err
-		}
-		return c.JSON(http.StatusOK, map[string]int64{"audience": audience, "suppressed": suppressed})
-	}
-	if k, err = a.store.AddAnnouncement(c.Request().Context(), k); err != nil {
-		return err
-	}
-	return a.writeAnnouncement(c, http.StatusCreated, k)
+	return k, in.DryRun, a.composer.CheckSender()
 }
 
 // order reads whom an announcement is for, and of which type it is.

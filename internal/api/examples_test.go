@@ -73,6 +73,7 @@ var flow = map[string]step{
 	"resolveAnnouncementDelivery": {after: []string{"addAnnouncement everybody"}, also: freezeAnnouncement},
 	"addWebhook":                  {param: "webhook", gives: byID},
 	"listWebhooks":                {after: []string{"addWebhook shop"}},
+	"getWebhook":                  {after: []string{"addWebhook shop"}},
 	"changeWebhook":               {after: []string{"addWebhook shop"}},
 	"deleteWebhook":               {after: []string{"addWebhook shop"}},
 	"rotateWebhook":               {after: []string{"addWebhook shop"}},
@@ -336,8 +337,10 @@ func (s steps) refuses(o operation, example string) {
 		return p
 	}
 	for _, body := range s.d.unknown(schema) {
-		if p := refuse(body); len(p.Errors) != 1 || !strings.HasSuffix(p.Errors[0].Name, "nonsense") {
-			s.h.tb.Errorf("%s: %s: the fault is %v, and should be nonsense", o.ID, body, p.Errors)
+		p := refuse(body) // perhaps of more, since parts are read apart
+		p.Errors = slices.DeleteFunc(p.Errors, func(f posthaste.Field) bool { return !strings.Contains(f.Reason, "is not a field") })
+		if len(p.Errors) != 1 || !strings.HasSuffix(p.Errors[0].Name, "nonsense") {
+			s.h.tb.Errorf("%s: %s: unknown are %v, and should be nonsense", o.ID, body, p.Errors)
 		}
 	}
 	for _, name := range texts(list(schema, "required")) {

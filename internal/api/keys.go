@@ -101,7 +101,7 @@ func (a *API) listKeys(c echo.Context) error {
 }
 
 func (a *API) revokeKey(c echo.Context) error {
-	if err := a.store.RevokeKey(c.Request().Context(), c.Param("key"), web.ActorOf(c)); err != nil {
+	if err := a.store.RevokeKey(c.Request().Context(), pathText(c, "key"), web.ActorOf(c)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -246,6 +246,10 @@ func TestAnnouncementsThatAreRefused(t *testing.T) {
 	if status, _ := order(strings.Replace(body, "Policy", "Other", 1)); status != http.StatusConflict {
 		t.Errorf("another order with the same key: %d", status)
 	}
+	late := strings.Replace(body, `"data"`, `"at": "`+time.Now().Add(time.Second).Format(time.RFC3339)+`", "data"`, 1)
+	if status, other := order(late); status != http.StatusConflict {
+		t.Errorf("another time with the same key: %d %s", status, other)
+	}
 	if list := h.call("GET", "/api/v1/announcements", "", 200)["items"].([]any); len(list) != 1 {
 		t.Errorf("%d announcements", len(list))
 	}

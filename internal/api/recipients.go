@@ -154,6 +154,7 @@ func (f *faults) attributes(attributes map[string]string) {
 type consentView struct {
 	Purpose  posthaste.Purpose  `json:"purpose"`
 	Topic    string             `json:"topic,omitempty"`
+	Type     string             `json:"notice_type,omitempty"` // that was switched off or on
 	Decision posthaste.Decision `json:"decision"`
 	Channel  posthaste.Channel  `json:"channel"`
 	Source   string             `json:"source"`
@@ -176,8 +177,12 @@ func (a *API) listConsents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	types, err := a.noticeKeys(c)
+	if err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, listOf(ledger, len(ledger), func(e posthaste.Consent) consentView {
-		return consentView{e.Purpose, keys[e.TopicID], e.Decision, e.Channel, e.Source, e.Wording, e.Actor, e.Network.String(), e.At}
+		return consentView{e.Purpose, keys[e.TopicID], types[posthaste.TypeAsTopic(e.TopicID)], e.Decision, e.Channel, e.Source, e.Wording, e.Actor, e.Network.String(), e.At}
 	}, func(e posthaste.Consent) int64 { return e.ID }))
 }
 

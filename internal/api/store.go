@@ -113,6 +113,7 @@ type Campaigns interface {
 
 // Announcements is what notices to many need, beside what campaigns do.
 type Announcements interface {
+	FindOrder(ctx context.Context, a posthaste.Announcement) (posthaste.Campaign, error)
 	AddAnnouncement(ctx context.Context, c posthaste.Campaign) (posthaste.Campaign, error)
 	ListAnnouncements(ctx context.Context, before int64, limit int) ([]posthaste.Campaign, error)
 	CountAudience(ctx context.Context, c posthaste.Campaign) (audience, suppressed int64, err error)

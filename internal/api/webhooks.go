@@ -130,12 +130,15 @@ func (a *API) patchWebhook(c echo.Context) error {
 		return err
 	}
 	set(&w.URL, in.URL)
-	set(&w.Events, in.Events)
-	if in.Disabled != nil {
+	if in.Events != nil {
+		w.Events = slices.Compact(slices.Sorted(slices.Values(*in.Events)))
+	}
+	switch {
+	case in.Disabled == nil:
+	case !*in.Disabled:
 		w.DisabledAt = time.Time{}
-		if *in.Disabled {
-			w.DisabledAt = time.Now()
-		}
+	case w.DisabledAt.IsZero():
+		w.DisabledAt = time.Now()
 	}
 	if err := a.checkWebhook(w); err != nil {
 		return err

@@ -22,6 +22,11 @@ func TestKeys(t *testing.T) {
 		if k.Name != "shop" || k.Rate != 60 || !k.ExpiresAt.Equal(until) || !slices.Equal(k.Scopes, []posthaste.Scope{posthaste.ReadNotices, posthaste.SendNotices}) || !k.Works(time.Now()) || k.Works(until) {
 			t.Errorf("key %+v", k)
 		}
+		repeated, err := s.PutKey(t.Context(), posthaste.Key{Name: "sly", Scopes: slices.Repeat([]posthaste.Scope{posthaste.ManageKeys}, len(posthaste.Scopes))}, []byte("h0"), "me")
+		must(t, err)
+		if !slices.Equal(repeated.Scopes, []posthaste.Scope{posthaste.ManageKeys}) {
+			t.Errorf("one scope, said often, became %v", repeated.Scopes)
+		}
 		again, err := s.PutKey(t.Context(), posthaste.Key{Name: "shop", Scopes: posthaste.Scopes}, []byte("h2"), "me")
 		must(t, err)
 		if again.ID != k.ID || !slices.Equal(again.Scopes, posthaste.Scopes) {

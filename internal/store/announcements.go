@@ -39,7 +39,7 @@ func (s *Store) AddAnnouncement(ctx context.Context, c posthaste.Campaign) (post
 			return err
 		}
 		if n == 0 {
-			return s.sameOrder(ctx, tx, a, &row)
+			return sameOrder(ctx, tx, a, &row)
 		}
 		if err := tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE id = (SELECT max(id) FROM campaigns WHERE topic_id = ? AND created_at = ?)",
 			c.TopicID, now).Scan(ctx, &row); err != nil {
@@ -50,17 +50,23 @@ func (s *Store) AddAnnouncement(ctx context.Context, c posthaste.Campaign) (post
 	return row.campaign(), err
 }
 
-// sameOrder finds the announcement of an order that is repeated.
-func (s *Store) sameOrder(ctx context.Context, tx bun.Tx, a posthaste.Announcement, row *campaignRow) error {
+// FindOrder gives the announcement of an order that is repeated, or NotFound;
+// Conflict if its body was another.
+func (s *Store) FindOrder(ctx context.Context, a posthaste.Announcement) (posthaste.Campaign, error) {
+	var row campaignRow
+	err := sameOrder(ctx, s.db, a, &row)
+	return row.campaign(), translate("find announcement", err)
+}
+
+func sameOrder(ctx context.Context, db bun.IDB, a posthaste.Announcement, row *campaignRow) error {
 	var hash []byte
-	if err := tx.NewRaw("SELECT body_hash FROM campaigns WHERE idempotency = ?", a.Idempotency).Scan(ctx, &hash); err != nil {
+	if err := db.NewRaw("SELECT body_hash FROM campaigns WHERE idempotency = ? AND idempotency <> ''", a.Idempotency).Scan(ctx, &hash); err != nil {
 		return err
 	}
 	if !bytes.Equal(hash, a.BodyHash) {
-		return &posthaste.Error{Kind: posthaste.Conflict, Message: "this Idempotency-Key was used with another request",
-			Fields: []posthaste.Field{{Name: "Idempotency-Key", Reason: "was used with another request"}}}
+		return otherRequest()
 	}
-	return tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE idempotency = ?", a.Idempotency).Scan(ctx, row)
+	return db.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE idempotency = ?", a.Idempotency).Scan(ctx, row)
 }
 
 // ListAnnouncements gives up to limit announcements older than the id before,

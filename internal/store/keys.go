@@ -38,15 +38,15 @@ func (r keyRow) key() posthaste.Key {
 }
 
 func scopesText(scopes []posthaste.Scope) string {
-	if len(scopes) == len(posthaste.Scopes) {
+	distinct := slices.Compact(slices.Sorted(slices.Values(scopes)))
+	if slices.Equal(distinct, slices.Sorted(slices.Values(posthaste.Scopes))) {
 		return everyScope
 	}
-	texts := make([]string, len(scopes))
-	for i, s := range scopes {
+	texts := make([]string, len(distinct))
+	for i, s := range distinct {
 		texts[i] = string(s)
 	}
-	slices.Sort(texts)
-	return strings.Join(slices.Compact(texts), ",")
+	return strings.Join(texts, ",")
 }
 
 // PutKey stores the SHA-256 of an API key under its name, with what it may do; a

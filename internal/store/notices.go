@@ -22,6 +22,12 @@ func (s *Store) FindNoticeAnswer(ctx context.Context, call posthaste.NoticeCall)
 	return call, translate("find notice call", err)
 }
 
+// otherRequest is the fault of a key that comes again with something else.
+func otherRequest() error {
+	return &posthaste.Error{Kind: posthaste.Conflict, Message: "this Idempotency-Key was used with another request",
+		Fields: []posthaste.Field{{Name: "Idempotency-Key", Reason: "was used with another request"}}}
+}
+
 func findAnswer(ctx context.Context, db bun.IDB, call *posthaste.NoticeCall) error {
 	var hash []byte
 	var given string
@@ -30,8 +36,7 @@ func findAnswer(ctx context.Context, db bun.IDB, call *posthaste.NoticeCall) err
 		return err
 	}
 	if !bytes.Equal(hash, call.BodyHash) {
-		return &posthaste.Error{Kind: posthaste.Conflict, Message: "this Idempotency-Key was used with another request",
-			Fields: []posthaste.Field{{Name: "Idempotency-Key", Reason: "was used with another request"}}}
+		return otherRequest()
 	}
 	call.Answer, call.Repeated = json.RawMessage(given), true
 	return nil
