@@ -68,6 +68,11 @@ func (i *NoticeIntake) Accept(ctx context.Context, call posthaste.NoticeCall, an
 	defer cancel()
 	if err := i.publisher.PublishNotices(queueing, ids); err != nil {
 		slog.Warn("notices wait for the scheduler to queue them", "call", call.ID, "error", err)
+		taking, cancel := context.WithTimeout(context.WithoutCancel(ctx), queueWait)
+		defer cancel()
+		if err := i.ledger.UnqueueNotices(taking, ids); err != nil { // else it finds out by itself, later
+			slog.Warn("the scheduler was not told of notices to queue", "call", call.ID, "error", err)
+		}
 	}
 	return call, nil
 }

@@ -10,10 +10,10 @@ import (
 const (
 	// noticeTick is how often what waits of notices is looked for.
 	noticeTick = 500 * time.Millisecond
-	// noticeBatch is the most notices that are published at once.
+	// noticeBatch is the most notices that are published, or expire, at once.
 	noticeBatch = 1000
-	// forgetBatch is the most calls that are forgotten at once.
-	forgetBatch = 200
+	// forgetBatch is how many calls are looked at to be forgotten at once.
+	forgetBatch = 500
 )
 
 // NoticeScheduler queues the notices whose retry is due or whose message was
@@ -22,11 +22,12 @@ const (
 type NoticeScheduler struct {
 	schedule  NoticeSchedule
 	publisher NoticePublisher
+	forgotten int64 // up to which call was looked last
 }
 
 // NewNoticeScheduler makes a NoticeScheduler.
 func NewNoticeScheduler(schedule NoticeSchedule, publisher NoticePublisher) *NoticeScheduler {
-	return &NoticeScheduler{schedule, publisher}
+	return &NoticeScheduler{schedule: schedule, publisher: publisher}
 }
 
 // Run works until ctx ends. A step that fails is logged and tried again at the next tick.
@@ -43,8 +44,8 @@ func (s *NoticeScheduler) Run(ctx context.Context) {
 			s.step(ctx, "release lost notices", s.releaseLost)
 		}
 		s.step(ctx, "queue notices", s.queue)
-		s.step(ctx, "forget notices", func(ctx context.Context) error {
-			_, err := s.schedule.ForgetNotices(ctx, forgetBatch)
+		s.step(ctx, "forget notices", func(ctx context.Context) (err error) {
+			s.forgotten, err = s.schedule.ForgetNotices(ctx, s.forgotten, forgetBatch)
 			return err
 		})
 		select {
@@ -64,11 +65,15 @@ func (s *NoticeScheduler) step(ctx context.Context, what string, do func(context
 }
 
 func (s *NoticeScheduler) expire(ctx context.Context) error {
-	expired, err := s.schedule.ExpireNotices(ctx, time.Now())
-	if expired > 0 {
-		slog.Warn("notices were not sent in time", "count", expired)
+	for {
+		expired, err := s.schedule.ExpireNotices(ctx, time.Now(), noticeBatch)
+		if expired > 0 {
+			slog.Warn("notices were not sent in time", "count", expired)
+		}
+		if err != nil || expired < noticeBatch {
+			return err
+		}
 	}
-	return err
 }
 
 func (s *NoticeScheduler) releaseLost(ctx context.Context) error {

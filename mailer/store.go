@@ -50,6 +50,7 @@ type NoticeContent interface {
 type Intake interface {
 	FindNoticeVersion(ctx context.Context, key string) (id, version int64, err error)
 	FindNoticeAnswer(ctx context.Context, call posthaste.NoticeCall) (posthaste.NoticeCall, error)
+	UnqueueNotices(ctx context.Context, ids []int64) error
 	AcceptNotices(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error)
 }
 
@@ -57,9 +58,9 @@ type Intake interface {
 type NoticeSchedule interface {
 	QueueNotices(ctx context.Context, now time.Time, empty bool, limit int) ([]int64, error)
 	UnqueueNotices(ctx context.Context, ids []int64) error
-	ExpireNotices(ctx context.Context, now time.Time) (int64, error)
+	ExpireNotices(ctx context.Context, now time.Time, limit int) (int64, error)
 	ReleaseLostNotices(ctx context.Context, silence time.Duration) (int64, error)
-	ForgetNotices(ctx context.Context, limit int) (int64, error)
+	ForgetNotices(ctx context.Context, after int64, limit int) (next int64, err error)
 }
 
 // Schedule is what the scheduler reads and writes.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"posthaste"
@@ -67,7 +70,9 @@ func (s submissions) Submit(ctx context.Context, m inbound.Submission) (string, 
 }
 
 func callOf(m inbound.Submission, k posthaste.Key) (call posthaste.NoticeCall, err error) {
-	body, err := json.Marshal(m) // all that tells one message from another
+	same := m
+	same.Key = posthaste.Key{} // what is known of a key changes
+	body, err := json.Marshal(same)
 	if err != nil {
 		return call, err
 	}
@@ -78,8 +83,9 @@ func callOf(m inbound.Submission, k posthaste.Key) (call posthaste.NoticeCall, e
 	}
 	call = posthaste.NoticeCall{KeyID: k.ID, Actor: k.Name, Data: data, Files: m.Files, ValidUntil: m.ValidUntil, BodyHash: sum[:]}
 	call.Type.Key = m.Type
-	if m.Idempotency != "" {
-		call.Idempotency = "smtp:" + m.Idempotency
+	if m.Idempotency != "" { // a message to many may come in several transactions
+		to := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(m.To)), "\n")))
+		call.Idempotency = "smtp:" + m.Idempotency + " " + hex.EncodeToString(to[:8])
 	}
 	for i, to := range m.To {
 		addr, err := address.Parse(to)
@@ -93,8 +99,8 @@ func callOf(m inbound.Submission, k posthaste.Key) (call posthaste.NoticeCall, e
 
 // serveInbound answers SMTP clients until ctx ends.
 func (svc *service) serveInbound(ctx context.Context) error {
-	server := inbound.New(submissions{svc.store, svc.intake, svc.meter}, submissions{svc.store, svc.intake, svc.meter},
-		inbound.Options{Domain: svc.config.BounceDomain, Certificate: svc.certificate, Grace: grace})
+	in := submissions{svc.store, svc.intake, svc.meter}
+	server := inbound.New(in, in, inbound.Options{Domain: svc.config.BounceDomain, Certificate: svc.certificate, Grace: grace})
 	return server.Serve(ctx, svc.inbound)
 }
 

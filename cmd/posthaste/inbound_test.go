@@ -78,6 +78,9 @@ func TestNoticeBySMTP(t *testing.T) {
 			return client.DialAndSendWithContext(t.Context(), letter)
 		}
 		must(t, send("app", key.Key))
+		waitFor(t, "the key's last use to be written", func() bool {
+			return !strings.Contains(p.getAPI("/keys"), `"name":"app","scopes":["notices:send"],"requests_per_minute":0,"expires_at":null,"revoked_at":null,"last_used_at":null`)
+		})
 		must(t, send("app", key.Key))
 		for what, err := range map[string]error{"a wrong key": send("app", "ph_WRONG"), "a type with templates": send("receipt", key.Key), "no such type": send("none", key.Key)} {
 			if err == nil {

@@ -133,41 +133,64 @@ func (restoredCommand) Run(e *environment) error {
 	if err := db.SkipIDs(e.ctx); err != nil {
 		return err
 	}
-	return holdCampaigns(e, db)
-}
-
-// holdCampaigns stops what would send by itself.
-func holdCampaigns(e *environment, db *store.Store) error {
+	ended, err := db.EndRestoredNotices(e.ctx)
+	if err != nil {
+		return err
+	}
+	if ended > 0 {
+		fmt.Fprintf(e.out, "%d account notices were on their way at the time of the backup and are ended, since they may have been sent: GET /api/v1/notices?state=expired lists them.\n", ended)
+	}
 	held := 0
-	for before := int64(0); ; {
-		page, err := db.ListCampaigns(e.ctx, before, keepBatch)
+	for _, list := range []func(context.Context, int64, int) ([]posthaste.Campaign, error){db.ListCampaigns, db.ListAnnouncements} {
+		n, err := hold(e, db, list)
 		if err != nil {
 			return err
 		}
+		held += n
+	}
+	fmt.Fprintf(e.out, "%d campaigns and announcements are held. The service can be started.\n", held)
+	return nil
+}
+
+// hold stops what would send by itself of one list, and gives how many that are.
+func hold(e *environment, db *store.Store, list func(context.Context, int64, int) ([]posthaste.Campaign, error)) (held int, err error) {
+	for before := int64(0); ; {
+		page, err := list(e.ctx, before, keepBatch)
+		if err != nil {
+			return held, err
+		}
 		for _, c := range page {
 			before = c.ID
-			switch c.State {
-			case posthaste.Paused:
-				fmt.Fprintf(e.out, "Campaign %d (%s) was paused; it may have been resumed and sent since.\n", c.ID, c.Name)
-				continue
-			case posthaste.Sending:
-				if _, err = db.Pause(e.ctx, c.ID); err != nil {
-					return err
-				}
-				fmt.Fprintf(e.out, "Campaign %d (%s) was being sent and is paused: compare with the next hop's log before you resume or cancel it.\n", c.ID, c.Name)
-			case posthaste.Scheduled:
-				if _, err = db.Unschedule(e.ctx, c.ID); err != nil {
-					return err
-				}
-				fmt.Fprintf(e.out, "Campaign %d (%s) was scheduled for %s and is a draft again: it may have been sent since.\n", c.ID, c.Name, c.SendAt.Format(time.RFC3339))
-			default:
-				continue
+			done, err := holdOne(e, db, c)
+			if err != nil {
+				return held, err
 			}
-			held++
+			if done != "" {
+				fmt.Fprintf(e.out, "The %s %d (%s) %s\n", c.Word(), c.ID, c.Name, done)
+				held++
+			}
 		}
 		if len(page) < keepBatch {
-			fmt.Fprintf(e.out, "%d campaigns are held. The service can be started.\n", held)
-			return nil
+			return held, nil
 		}
 	}
+}
+
+// holdOne stops one campaign and says so; empty when there was nothing to stop.
+func holdOne(e *environment, db *store.Store, c posthaste.Campaign) (done string, err error) {
+	switch c.State {
+	case posthaste.Paused:
+		return "was paused; it may have been resumed and sent since.", nil
+	case posthaste.Sending:
+		_, err = db.Pause(e.ctx, c.ID)
+		return "was being sent and is paused: compare with the next hop's log before you resume or cancel it.", err
+	case posthaste.Scheduled:
+		if c.IsAnnouncement() { // which is never a draft
+			_, err = db.Cancel(e.ctx, c.ID)
+			return "was scheduled for " + c.SendAt.Format(time.RFC3339) + " and is cancelled: it may have been sent since. Order it again if it was not.", err
+		}
+		_, err = db.Unschedule(e.ctx, c.ID)
+		return "was scheduled for " + c.SendAt.Format(time.RFC3339) + " and is a draft again: it may have been sent since.", err
+	}
+	return "", nil
 }

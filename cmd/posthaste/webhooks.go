@@ -43,7 +43,8 @@ func (w webhooks) TakeWebhookMessages(ctx context.Context, now, again time.Time,
 			m.Webhook.OldSecret = w.keys.WebhookSecret(m.Webhook.ID, m.Webhook.Generation-1)
 		}
 		var data struct {
-			Metadata map[string]string `json:"metadata"`
+			ExternalID string            `json:"external_id"`
+			Metadata   map[string]string `json:"metadata"`
 		}
 		all := map[string]any{}
 		if err := json.Unmarshal(m.Data, &data); err != nil {
@@ -54,6 +55,9 @@ func (w webhooks) TakeWebhookMessages(ctx context.Context, now, again time.Time,
 		}
 		if data.Metadata != nil {
 			all["metadata"] = data.Metadata // of a type from which telephone numbers are taken out
+		}
+		if len(webhook.WithoutPhones(map[string]string{"external_id": data.ExternalID})) == 0 {
+			delete(all, "external_id")
 		}
 		if m.Body, err = webhook.Payload(m.Event, m.CreatedAt, all); err != nil {
 			return nil, err

@@ -89,6 +89,18 @@ func TestAKeyGivesNoMoreThanItHas(t *testing.T) {
 	t.Parallel()
 	h := open(t)
 	manager := h.keyWith(posthaste.Key{Name: "manager", Scopes: []posthaste.Scope{posthaste.ManageKeys, posthaste.ReadTopics}})
+	if got := h.as(manager, "DELETE", "/api/v1/keys/desk", ""); got.Code != http.StatusForbidden {
+		t.Errorf("a key that can do more was revoked: %d", got.Code)
+	}
+	h.keyWith(posthaste.Key{Name: "billing", Scopes: posthaste.Scopes})
+	h.call("DELETE", "/api/v1/keys/billing", "", 204)
+	if got := h.as(manager, "POST", "/api/v1/keys", `{"name": "billing", "scopes": ["topics:read"]}`); got.Code != http.StatusForbidden {
+		t.Errorf("the name of a key that could do more was taken over: %d %s", got.Code, got.Body)
+	}
+	short := h.keyWith(posthaste.Key{Name: "short", Scopes: posthaste.Scopes, Rate: 9, ExpiresAt: time.Now().Add(time.Hour)})
+	if got := h.as(short, "POST", "/api/v1/keys", `{"name": "long", "scopes": ["topics:read"]}`); got.Code != 201 || !strings.Contains(got.Body.String(), `"requests_per_minute":9`) || strings.Contains(got.Body.String(), `"expires_at":null`) {
+		t.Errorf("a key beyond its maker: %d %s", got.Code, got.Body)
+	}
 	if got := h.as(manager, "POST", "/api/v1/keys", `{"name": "x", "scopes": ["topics:read", "topics:write"]}`); got.Code != http.StatusForbidden {
 		t.Errorf("a scope it lacks: %d %s", got.Code, got.Body)
 	}

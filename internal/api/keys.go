@@ -68,14 +68,17 @@ func (a *API) addKey(c echo.Context) error {
 	if err := CheckKey(k, time.Now()); err != nil || len(f) > 0 {
 		return posthaste.RefuseAll(append(f, posthaste.FieldsOf(err)...))
 	}
-	for _, s := range k.Scopes {
-		if !keyOf(c).May(s) {
-			return &posthaste.Error{Kind: posthaste.Forbidden, Message: fmt.Sprintf("a key can give only scopes that it has, and this one lacks %s", s)}
-		}
+	if err := withinMaker(&k, keyOf(c)); err != nil {
+		return err
 	}
 	known, err := a.store.ListKeys(c.Request().Context())
 	if err != nil {
 		return err
+	}
+	if at := slices.IndexFunc(known, func(other posthaste.Key) bool { return other.Name == k.Name }); at >= 0 {
+		if err := withinMaker(&known[at], keyOf(c)); err != nil { // the name is that of a key that could do more
+			return err
+		}
 	}
 	if slices.ContainsFunc(known, func(other posthaste.Key) bool { return other.Name == k.Name && other.Works(time.Now()) }) {
 		return &posthaste.Error{Kind: posthaste.Conflict, Message: "a key of this name works already; DELETE /api/v1/keys/{name} revokes it",
@@ -92,6 +95,23 @@ func (a *API) addKey(c echo.Context) error {
 	return c.JSON(http.StatusCreated, view)
 }
 
+// withinMaker keeps a key from being more than the one that makes it: in what it
+// may do, for how long, and how often.
+func withinMaker(k *posthaste.Key, maker posthaste.Key) error {
+	for _, s := range k.Scopes {
+		if !maker.May(s) {
+			return &posthaste.Error{Kind: posthaste.Forbidden, Message: fmt.Sprintf("a key can give only scopes that it has, and this one lacks %s", s)}
+		}
+	}
+	if !maker.ExpiresAt.IsZero() && (k.ExpiresAt.IsZero() || k.ExpiresAt.After(maker.ExpiresAt)) {
+		k.ExpiresAt = maker.ExpiresAt
+	}
+	if maker.Rate > 0 && (k.Rate == 0 || k.Rate > maker.Rate) {
+		k.Rate = maker.Rate
+	}
+	return nil
+}
+
 func (a *API) listKeys(c echo.Context) error {
 	keys, err := a.store.ListKeys(c.Request().Context())
 	if err != nil {
@@ -100,8 +120,20 @@ func (a *API) listKeys(c echo.Context) error {
 	return c.JSON(http.StatusOK, listOf(keys, len(keys), viewKey, func(k posthaste.Key) int64 { return k.ID }))
 }
 
+// revokeKey has a key stop working that can do no more than the one that asks:
+// else a lesser one could take its name over.
 func (a *API) revokeKey(c echo.Context) error {
-	if err := a.store.RevokeKey(c.Request().Context(), pathText(c, "key"), web.ActorOf(c)); err != nil {
+	name := pathText(c, "key")
+	known, err := a.store.ListKeys(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	for _, k := range known {
+		if beyond := slices.IndexFunc(k.Scopes, func(s posthaste.Scope) bool { return !keyOf(c).May(s) }); k.Name == name && beyond >= 0 {
+			return &posthaste.Error{Kind: posthaste.Forbidden, Message: fmt.Sprintf("that key can do more than this one, which lacks %s", k.Scopes[beyond])}
+		}
+	}
+	if err := a.store.RevokeKey(c.Request().Context(), name, web.ActorOf(c)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)

@@ -194,6 +194,8 @@ func TestNoticeTypesThatAreRefused(t *testing.T) {
 	h.refused("taken", call{method: "POST", path: "/api/v1/notice-types", body: receipt("")}, 409, "key")
 	h.refused("another key", call{method: "PUT", path: "/api/v1/notice-types/receipt", body: strings.Replace(receipt(""), `"receipt"`, `"other"`, 1)}, 422, "key")
 	h.refused("an old version", call{method: "PUT", path: "/api/v1/notice-types/receipt", body: receipt(`, "version": 7`)}, 409, "")
+	h.call("POST", "/api/v1/notice-types", strings.Replace(receipt(`, "optional": true`), `"receipt"`, `"digest"`, 1), 201)
+	h.refused("not optional any more", call{method: "PUT", path: "/api/v1/notice-types/digest", body: strings.Replace(receipt(""), `"receipt"`, `"digest"`, 1)}, 422, "optional")
 	h.refused("none", call{method: "PUT", path: "/api/v1/notice-types/none", body: receipt("")}, 404, "")
 	h.refused("preview", call{method: "POST", path: "/api/v1/notice-types/receipt/preview", body: `{"data": {}}`}, 422, "/data/id")
 	preview := h.call("POST", "/api/v1/notice-types/receipt/preview", `{"to": {"email": "a@example.com", "name": "Ada"}, "data": {"id": "<7>"}}`, 200)

@@ -170,6 +170,9 @@ func (a *API) putNoticeType(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if now.Kind == posthaste.Optional && t.Kind != posthaste.Optional {
+		return posthaste.Refuse("optional", "cannot be taken back: recipients may have switched the type off; make another type")
+	}
 	if t.Version == 0 {
 		t.Version = now.Version
 	}

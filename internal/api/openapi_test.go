@@ -373,7 +373,7 @@ func TestEventsAreDocumented(t *testing.T) {
 			h.attempt(h.lastNotice(), state)
 		}
 	}
-	_, err = h.store.ExpireNotices(t.Context(), time.Now().AddDate(1, 0, 0))
+	_, err = h.store.ExpireNotices(t.Context(), time.Now().AddDate(1, 0, 0), 100)
 	must(t, err)
 	told := map[string]bool{}
 	for _, m := range items(h.call("GET", fmt.Sprint("/api/v1/webhooks/", hook.ID, "/messages"), "", 200)) {

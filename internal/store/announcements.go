@@ -3,7 +3,9 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -14,7 +16,7 @@ import (
 	"posthaste"
 )
 
-// pacedEvery is how often a paced announcement gets a chunk.
+// pacedEvery is how often a paced announcement gets a chunk, at most.
 const pacedEvery = 5 * time.Second
 
 // AddAnnouncement stores an announcement, scheduled for c.SendAt. An order whose
@@ -29,20 +31,17 @@ func (s *Store) AddAnnouncement(ctx context.Context, c posthaste.Campaign) (post
 	}
 	err = s.inTx(ctx, "add announcement", func(ctx context.Context, tx bun.Tx) error {
 		now := micros(time.Now())
-		n, err := exec(ctx, tx, `INSERT INTO campaigns (name, topic_id, sender, reply_to, subject, preheader, format, body, layout,
+		err := tx.NewRaw(`INSERT INTO campaigns (name, topic_id, sender, reply_to, subject, preheader, format, body, layout,
 			track_opens, track_clicks, state, send_at, time_zone, audience, version, created_at, updated_at, frozen_at, sending_since, ended_at,
 			notice_version, notice_kind, data, segment, pace, actor, idempotency, body_hash)
-			VALUES (?, ?, ?, '', '', '', '', '', '', ?, ?, ?, ?, ?, 0, 1, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency) WHERE idempotency <> '' DO NOTHING`,
+			VALUES (?, ?, ?, '', '', '', '', '', '', ?, ?, ?, ?, ?, 0, 1, ?, ?, 0, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (idempotency) WHERE idempotency <> '' DO NOTHING
+			RETURNING `+campaignColumns,
 			c.Name, c.TopicID, c.From, posthaste.TrackNone, posthaste.TrackNone, posthaste.Scheduled, micros(c.SendAt), c.TimeZone, now, now,
-			a.TypeVersion, a.Kind, string(a.Data), string(segment), a.Pace, a.Actor, a.Idempotency, a.BodyHash)
-		if err != nil {
-			return err
-		}
-		if n == 0 {
+			a.TypeVersion, a.Kind, string(a.Data), string(segment), a.Pace, a.Actor, a.Idempotency, a.BodyHash).Scan(ctx, &row)
+		if errors.Is(err, sql.ErrNoRows) {
 			return sameOrder(ctx, tx, a, &row)
 		}
-		if err := tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE id = (SELECT max(id) FROM campaigns WHERE topic_id = ? AND created_at = ?)",
-			c.TopicID, now).Scan(ctx, &row); err != nil {
+		if err != nil {
 			return err
 		}
 		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: a.Actor, Action: "announcement.add", Object: campaignObject(row.ID)})
@@ -119,8 +118,8 @@ func (s *Store) inSegment(g posthaste.Segment) (where string, args []any) {
 	return strings.Join(parts, " AND "), args
 }
 
-// freezeAnnouncement fixes the audience of an announcement as Freeze does; its
-// chunks become ready one after the other if it is paced.
+// freezeAnnouncement fixes the audience of an announcement as Freeze does. The
+// chunks of a paced one are as large as what may go within pacedEvery.
 func (s *Store) freezeAnnouncement(ctx context.Context, tx bun.Tx, c posthaste.Campaign, now int64) error {
 	where, args := s.inSegment(c.Announcement.Segment)
 	state := "CASE WHEN " + stoppedBy + " THEN 'suppressed' ELSE 'queued' END"
@@ -138,12 +137,7 @@ func (s *Store) freezeAnnouncement(ctx context.Context, tx bun.Tx, c posthaste.C
 	if pace := c.Announcement.Pace; pace > 0 {
 		size = min(max(pace*int64(pacedEvery)/int64(time.Hour), 1), posthaste.ChunkSize)
 	}
-	if err := s.frozen(ctx, tx, c.ID, audience, size, now); err != nil || c.Announcement.Pace == 0 {
-		return err
-	}
-	interval := size * time.Hour.Microseconds() / c.Announcement.Pace
-	_, err = exec(ctx, tx, "UPDATE chunks SET retry_at = ? + (first - 1) / ? * ? WHERE campaign_id = ?", now, size, interval, c.ID)
-	return err
+	return s.frozen(ctx, tx, c.ID, audience, size, now)
 }
 
 func readSegment(text string) (g posthaste.Segment) {

@@ -173,9 +173,10 @@ func (s *Store) FindPreferences(ctx context.Context, recipientID int64) (posthas
 		}
 	}
 	var stopped int64
-	// notices_by_recipient is the index of the inner scan.
+	// notices_by_recipient and deliveries (recipient_id, campaign_id) are the indexes of the inner scans.
 	if err := s.db.NewRaw(`SELECT t.id AS type_id, v.name, EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id = -t.id) AS off
 		FROM recipients r JOIN notice_types t ON EXISTS (SELECT 1 FROM notices n WHERE n.recipient_id = r.id AND n.type_id = t.id)
+			OR EXISTS (SELECT 1 FROM deliveries d JOIN campaigns k ON k.id = d.campaign_id WHERE d.recipient_id = r.id AND k.topic_id = -t.id)
 			OR EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id = -t.id)
 		JOIN notice_type_versions v ON v.type_id = t.id AND v.version = t.version
 		WHERE r.id = ? AND v.kind = ? ORDER BY v.name, t.id`, recipientID, posthaste.Optional).Scan(ctx, &p.Notices); err != nil {

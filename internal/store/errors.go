@@ -52,6 +52,16 @@ func kindOf(err error) (posthaste.Kind, string) {
 	return "", ""
 }
 
+// What ends one of two transactions that are in each other's way.
+const deadlock, serialization = "40P01", "40001"
+
+// inTheWay reports that a transaction was ended for the sake of another, and
+// can be tried again.
+func inTheWay(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == deadlock || pg.Code == serialization)
+}
+
 // kindOfPostgres reads an SQLSTATE (PostgreSQL manual, appendix A).
 func kindOfPostgres(code string) (posthaste.Kind, string) {
 	switch {
@@ -59,6 +69,8 @@ func kindOfPostgres(code string) (posthaste.Kind, string) {
 		return posthaste.Conflict, "it exists already"
 	case code == "23503": // foreign_key_violation
 		return posthaste.Conflict, "it refers to something that does not exist"
+	case code == deadlock || code == serialization:
+		return posthaste.Unavailable, "another request was in the way; please try again"
 	case len(code) == 5 && (code[:2] == "08" || code[:2] == "53" || code[:2] == "57"):
 		// connection exception, insufficient resources, operator intervention
 		return posthaste.Unavailable, "the database cannot answer now"

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,10 +17,13 @@ import (
 )
 
 const (
-	// acceptMost and acceptNotices bound what is taken in with one transaction.
-	acceptMost, acceptNotices = 64, 2000
+	// acceptMost, acceptNotices and acceptBytes bound what is taken in with one
+	// transaction; a single call may have more.
+	acceptMost, acceptNotices, acceptBytes = 64, 2000, 2 << 20
 	// acceptLimit bounds one such transaction: it is not given up with any one caller.
 	acceptLimit = 10 * time.Second
+	// acceptTries is how often it is tried when another one was in its way.
+	acceptTries = 3
 	// noticeBatch is the most rows of one statement.
 	noticeBatch = 250
 )
@@ -50,9 +55,13 @@ func (d *doorway) join(a *acceptance) {
 func (d *doorway) next() []*acceptance {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n, notices := 0, 0
-	for n < len(d.waiting) && n < acceptMost && (n == 0 || notices+len(d.waiting[n].call.Notices) <= acceptNotices) {
-		notices += len(d.waiting[n].call.Notices)
+	n, notices, bytes := 0, 0, 0
+	for n < len(d.waiting) && n < acceptMost {
+		call := d.waiting[n].call
+		notices, bytes = notices+len(call.Notices), bytes+size(call)
+		if n > 0 && (notices > acceptNotices || bytes > acceptBytes) {
+			break
+		}
 		n++
 	}
 	batch := slices.Clone(d.waiting[:n])
@@ -60,12 +69,36 @@ func (d *doorway) next() []*acceptance {
 	return batch
 }
 
+// leave takes one that gave up from those who wait, and reports whether it
+// still waited.
+func (d *doorway) leave(a *acceptance) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := slices.Index(d.waiting, a)
+	if at >= 0 {
+		d.waiting = slices.Delete(d.waiting, at, at+1)
+	}
+	return at >= 0
+}
+
+// size is about how many bytes a call has.
+func size(c posthaste.NoticeCall) int {
+	n := len(c.Data)
+	for _, f := range c.Files {
+		n += len(f.Content)
+	}
+	for _, notice := range c.Notices {
+		n += len(notice.Data)
+	}
+	return n
+}
+
 // AcceptNotices takes a call in, all of it or nothing: its notices stand in the
 // ledger, queued, once it returns, and a recipient who was not known is now.
 // answer makes what the caller is told, of the call with its ids. A call whose
 // key and Idempotency were used before is given back with the answer of then;
 // with another body it is a Conflict. The caller publishes the notices. When ctx
-// ends first the call may have been taken in all the same.
+// ends before its turn the call is not taken in; after that it is waited for.
 func (s *Store) AcceptNotices(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error) {
 	a := &acceptance{call: call, answer: answer, done: make(chan struct{})}
 	s.door.join(a)
@@ -74,22 +107,57 @@ func (s *Store) AcceptNotices(ctx context.Context, call posthaste.NoticeCall, an
 		case <-a.done:
 			return a.call, a.err
 		case <-ctx.Done():
-			return call, translate("accept notices", ctx.Err())
+			if s.door.leave(a) {
+				return call, translate("accept notices", ctx.Err())
+			}
+			<-a.done // within acceptLimit
+			return a.call, a.err
 		case s.door.turn <- struct{}{}:
-			s.acceptBatch(ctx, s.door.next())
-			<-s.door.turn
+			s.acceptNext(ctx)
 		}
 	}
 }
 
-// acceptBatch takes calls in with one transaction and tells each what came of it.
-func (s *Store) acceptBatch(ctx context.Context, batch []*acceptance) {
+// acceptNext takes the next calls in and tells each what came of it, whatever happens.
+func (s *Store) acceptNext(ctx context.Context) {
+	defer func() { <-s.door.turn }()
+	batch := s.door.next()
 	if len(batch) == 0 {
 		return
 	}
+	err := errors.New("accept notices: it was not finished")
+	defer func() {
+		for _, a := range batch {
+			if a.err == nil {
+				a.err = err
+			}
+			close(a.done)
+		}
+	}()
+	// In one order, so that two transactions with the same keys do not wait for each other.
+	slices.SortStableFunc(batch, func(a, b *acceptance) int {
+		return cmp.Or(cmp.Compare(a.call.KeyID, b.call.KeyID), cmp.Compare(a.call.Idempotency, b.call.Idempotency))
+	})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), acceptLimit)
 	defer cancel()
-	err := s.inTx(ctx, "accept notices", func(ctx context.Context, tx bun.Tx) error {
+	if err = s.prepare(ctx); err != nil {
+		return
+	}
+	for range acceptTries {
+		if err = s.acceptBatch(ctx, batch); !inTheWay(err) {
+			break
+		}
+	}
+	for _, a := range batch {
+		if err == nil && a.call.ID == 0 { // its key was used before
+			a.err = translate("find notice call", findAnswer(ctx, s.db, &a.call))
+		}
+	}
+}
+
+// acceptBatch takes calls in with one transaction.
+func (s *Store) acceptBatch(ctx context.Context, batch []*acceptance) error {
+	return s.inTx(ctx, "accept notices", func(ctx context.Context, tx bun.Tx) error {
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		fresh, err := addCalls(ctx, tx, batch, now)
 		if err != nil || len(fresh) == 0 {
@@ -101,17 +169,8 @@ func (s *Store) acceptBatch(ctx context.Context, batch []*acceptance) {
 		if err := addNotices(ctx, tx, fresh, now); err != nil {
 			return err
 		}
-		return finishCalls(ctx, tx, fresh)
+		return s.finishCalls(ctx, tx, fresh)
 	})
-	for _, a := range batch {
-		switch {
-		case err != nil:
-			a.err = err
-		case a.call.ID == 0: // its key was used before
-			a.err = translate("find notice call", findAnswer(ctx, s.db, &a.call))
-		}
-		close(a.done)
-	}
 }
 
 // addCalls gives the calls their ids, and back those that were not taken in before.
@@ -128,7 +187,7 @@ func addCalls(ctx context.Context, tx bun.Tx, batch []*acceptance, now time.Time
 		Answer int
 	}
 	// notice_calls_idempotency is the index of the conflict: the second of two
-	// calls at once waits here for the first.
+	// calls at once waits here for the first to be committed.
 	if err := tx.NewRaw(`INSERT INTO notice_calls (type_id, type_version, key_id, idempotency, body_hash, answer, data, forgotten, created_at)
 		VALUES ? ON CONFLICT (key_id, idempotency) WHERE idempotency <> '' DO NOTHING RETURNING id, answer`, bun.List(rows)).Scan(ctx, &added); err != nil {
 		return nil, err
@@ -233,15 +292,17 @@ func withExternalID(n posthaste.Notice) map[string]string {
 	return named
 }
 
+const addNoticeFile = "INSERT INTO notice_files (call_id, number, name, content_type, content_id, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+
 // finishCalls writes what else belongs to the calls: files, audit, answers.
-func finishCalls(ctx context.Context, tx bun.Tx, batch []*acceptance) error {
+func (s *Store) finishCalls(ctx context.Context, tx bun.Tx, batch []*acceptance) error {
+	addFile := tx.StmtContext(ctx, s.hot.notices.file) //nolint:sqlclosecheck // it ends with the transaction
 	var entries []posthaste.AuditEntry
 	answers := make([]bun.TupleValues, len(batch))
 	for i, a := range batch {
 		c := &a.call
 		for number, f := range c.Files {
-			if _, err := exec(ctx, tx, "INSERT INTO notice_files (call_id, number, name, content_type, content_id, content) VALUES (?, ?, ?, ?, ?, ?)",
-				c.ID, number, f.Name, f.ContentType, f.ContentID, f.Content); err != nil {
+			if _, err := addFile.ExecContext(ctx, c.ID, number, f.Name, f.ContentType, f.ContentID, f.Content); err != nil {
 				return err
 			}
 		}

@@ -29,6 +29,7 @@ func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []pos
 			return err
 		}
 		var entries []posthaste.AuditEntry
+		var bounced []int64
 		for _, o := range outcomes {
 			n, taken, err := s.takeOutcome(ctx, tx, worker, o)
 			if err != nil {
@@ -41,16 +42,20 @@ func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []pos
 				entries = append(entries, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: "notice.sent_despite_suppression", Object: noticeObject(o.ID), Reason: despite(o)})
 			}
 			if o.State == posthaste.NoticeBounced {
-				if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-					SELECT address_hash, 0, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
-					posthaste.HardBounce, o.Reply.Text, micros(time.Now()), n.RecipientID); err != nil {
-					return err
-				}
+				bounced = append(bounced, o.ID)
 			}
 			if told[posthaste.EventOf(n.State)] {
 				if err := tellNotice(ctx, tx, n); err != nil {
 					return err
 				}
+			}
+		}
+		if len(bounced) > 0 {
+			// In one order, so that two workers with the same addresses do not wait for each other.
+			if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+				SELECT r.address_hash, 0, ?, n.reply, '', ? FROM notices n JOIN recipients r ON r.id = n.recipient_id WHERE n.id IN (?)
+				ORDER BY r.address_hash ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), bun.List(bounced)); err != nil {
+				return err
 			}
 		}
 		return appendAudit(ctx, tx, entries...)

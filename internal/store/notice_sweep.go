@@ -10,8 +10,12 @@ import (
 )
 
 // lostNotice is after how long a notice that was published and not claimed is
-// published again, although messages wait in the queue.
-const lostNotice = 2 * time.Minute
+// published again, although messages wait in the queue; lostShort is that of one
+// that has less than twice lostNotice to live.
+const (
+	lostNotice = 2 * time.Minute
+	lostShort  = 10 * time.Second
+)
 
 // noticeCommit is how long a process may take from the commit of a call to the
 // publishing of its notices: what is older is not on its way when the queue is empty.
@@ -22,16 +26,16 @@ const noticeCommit = time.Second
 // the queue empty that is every queued one of more than a second, else those of
 // which the message seems lost. Publishing one twice does no harm.
 func (s *Store) QueueNotices(ctx context.Context, now time.Time, empty bool, limit int) ([]int64, error) {
-	lost := lostNotice
+	lost, short := lostNotice, lostShort
 	if empty {
-		lost = noticeCommit
+		lost, short = noticeCommit, noticeCommit
 	}
 	var ids []int64
 	err := s.inTx(ctx, "queue notices", func(ctx context.Context, tx bun.Tx) error {
 		// notices_open is the index of this scan.
 		if err := tx.NewRaw(`SELECT id FROM notices WHERE state IN ('queued', 'claimed', 'deferred') AND valid_until > ?0
-			AND (state = 'queued' AND published_at < ?1 OR state = 'deferred' AND due_at <= ?0) ORDER BY id LIMIT ?2`+s.pick(" FOR UPDATE SKIP LOCKED", ""),
-			micros(now), micros(now.Add(-lost)), limit).Scan(ctx, &ids); err != nil || len(ids) == 0 {
+			AND (state = 'queued' AND (published_at < ?1 OR published_at < ?3 AND valid_until < ?4) OR state = 'deferred' AND due_at <= ?0) ORDER BY id LIMIT ?2`+s.pick(" FOR UPDATE SKIP LOCKED", ""),
+			micros(now), micros(now.Add(-lost)), limit, micros(now.Add(-short)), micros(now.Add(2*lostNotice))).Scan(ctx, &ids); err != nil || len(ids) == 0 {
 			return err
 		}
 		_, err := exec(ctx, tx, "UPDATE notices SET state = ?, published_at = ? WHERE id IN (?)", posthaste.NoticeQueued, micros(now), bun.List(ids))
@@ -48,14 +52,25 @@ func (s *Store) UnqueueNotices(ctx context.Context, ids []int64) error {
 	})
 }
 
-// ExpireNotices ends those whose time ran out before the next hop took them, and
-// gives how many. One that a worker has in hand is its worker's to end.
-func (s *Store) ExpireNotices(ctx context.Context, now time.Time) (expired int64, err error) {
-	err = s.inTx(ctx, "expire notices", func(ctx context.Context, tx bun.Tx) (err error) {
+// ExpireNotices ends up to limit of those whose time ran out before the next hop
+// took them, and gives how many. One that a worker has in hand is its worker's to end.
+func (s *Store) ExpireNotices(ctx context.Context, now time.Time, limit int) (expired int64, err error) {
+	err = s.inTx(ctx, "expire notices", func(ctx context.Context, tx bun.Tx) error {
+		var ids []int64
+		// notices_open is the index of this scan.
+		if err := tx.NewRaw(`SELECT id FROM notices WHERE state IN ('queued', 'claimed', 'deferred') AND state <> 'claimed' AND valid_until <= ?
+			ORDER BY id LIMIT ?`+s.pick(" FOR UPDATE SKIP LOCKED", ""), micros(now), limit).Scan(ctx, &ids); err != nil || len(ids) == 0 {
+			return err
+		}
 		var rows []noticeRow
-		if err := tx.NewRaw(`UPDATE notices SET state = ?, data = '{}', changed_at = ? WHERE state IN ('queued', 'claimed', 'deferred')
-			AND state <> 'claimed' AND valid_until <= ? RETURNING id, call_id, external_id, metadata, state, attempts, stage, code, enhanced, reply,
-			(SELECT key FROM notice_types t WHERE t.id = notices.type_id) AS type`, posthaste.NoticeExpired, micros(now), micros(now)).Scan(ctx, &rows); err != nil {
+		if err := tx.NewRaw(`UPDATE notices SET state = ?, data = '{}', changed_at = ? WHERE id IN (?)
+			RETURNING id, call_id, external_id, metadata, state, attempts, stage, code, enhanced, reply,
+			(SELECT key FROM notice_types t WHERE t.id = notices.type_id) AS type`, posthaste.NoticeExpired, micros(now), bun.List(ids)).Scan(ctx, &rows); err != nil {
+			return err
+		}
+		expired = int64(len(rows))
+		told, err := toldEvents(ctx, tx)
+		if err != nil || !told[posthaste.NoticeHasExpired] {
 			return err
 		}
 		for _, r := range rows {
@@ -63,7 +78,6 @@ func (s *Store) ExpireNotices(ctx context.Context, now time.Time) (expired int64
 				return err
 			}
 		}
-		expired = int64(len(rows))
 		return nil
 	})
 	return expired, err
@@ -103,21 +117,37 @@ func (s *Store) ReleaseLostNotices(ctx context.Context, silence time.Duration) (
 	return released, err
 }
 
-// ForgetNotices removes the data and files of up to limit calls of which every
-// notice is final: nothing needs them any more. It gives how many calls.
-func (s *Store) ForgetNotices(ctx context.Context, limit int) (forgotten int64, err error) {
+// ForgetNotices looks at up to limit calls after an id, oldest first, and removes
+// the data and files of those of which every notice is final: nothing needs them
+// any more. It gives after which id to go on; 0 from the start.
+func (s *Store) ForgetNotices(ctx context.Context, after int64, limit int) (next int64, err error) {
 	err = s.inTx(ctx, "forget notices", func(ctx context.Context, tx bun.Tx) error {
-		var ids []int64
-		// notices_by_call is the index of the inner scan, notices_calls_held of the outer.
-		if err := tx.NewRaw(`SELECT c.id FROM notice_calls c WHERE c.forgotten = 0 AND NOT EXISTS (SELECT 1 FROM notices n WHERE n.call_id = c.id
-			AND n.state IN ('queued', 'claimed', 'deferred')) ORDER BY c.id LIMIT ?`, limit).Scan(ctx, &ids); err != nil || len(ids) == 0 {
+		var rows []struct {
+			ID   int64
+			Open bool
+		}
+		// notice_calls_held is the index of the inner scan, notices_by_call of the other.
+		if err := tx.NewRaw(`SELECT c.id, EXISTS (SELECT 1 FROM notices n WHERE n.call_id = c.id AND n.state IN ('queued', 'claimed', 'deferred')) AS open
+			FROM (SELECT id FROM notice_calls WHERE forgotten = 0 AND id > ? ORDER BY id LIMIT ?) c ORDER BY c.id`, after, limit).Scan(ctx, &rows); err != nil {
 			return err
+		}
+		var ids []int64
+		for _, r := range rows {
+			if !r.Open {
+				ids = append(ids, r.ID)
+			}
+		}
+		if next = 0; len(rows) == limit {
+			next = rows[len(rows)-1].ID
+		}
+		if len(ids) == 0 {
+			return nil
 		}
 		if _, err := exec(ctx, tx, "DELETE FROM notice_files WHERE call_id IN (?)", bun.List(ids)); err != nil {
 			return err
 		}
-		forgotten, err = exec(ctx, tx, "UPDATE notice_calls SET data = '{}', forgotten = 1 WHERE id IN (?)", bun.List(ids))
+		_, err := exec(ctx, tx, "UPDATE notice_calls SET data = '{}', forgotten = 1 WHERE id IN (?)", bun.List(ids))
 		return err
 	})
-	return forgotten, err
+	return next, err
 }

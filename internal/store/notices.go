@@ -103,7 +103,7 @@ func (s *Store) ListNotices(ctx context.Context, f posthaste.NoticeFilter, befor
 		where  string
 	}{
 		{f.Type != "", " AND n.type_id = (SELECT id FROM notice_types WHERE key = ?2)"},               // notices_by_type
-		{f.State != "", " AND n.state = ?3"},                                                          // the primary key, backwards
+		{f.State != "", " AND n.state = ?3"},                                                          // notices_troubled, or the primary key backwards
 		{f.Canonical != "", " AND n.recipient_id = (SELECT id FROM recipients WHERE canonical = ?4)"}, // notices_by_recipient
 		{f.ExternalID != "", " AND n.external_id = ?5"},                                               // notices_by_external_id
 		{f.CallID != 0, " AND n.call_id = ?6"},                                                        // notices_by_call

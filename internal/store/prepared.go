@@ -15,7 +15,7 @@ import (
 type statements struct {
 	mu                  sync.Mutex
 	claim, record, read *sql.Stmt // of deliveries
-	notices             struct{ find, claim, read, stopped, record, attempt *sql.Stmt }
+	notices             struct{ find, claim, read, stopped, record, attempt, file *sql.Stmt }
 	key                 *sql.Stmt
 }
 
@@ -38,6 +38,7 @@ func (s *Store) wanted() []struct {
 		{&h.notices.stopped, s.among(readStopped)},
 		{&h.notices.record, recordNotice},
 		{&h.notices.attempt, addAttempt},
+		{&h.notices.file, addNoticeFile},
 		{&h.key, findKey},
 	}
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -21,17 +20,15 @@ const lostMessage = 2 * time.Minute
 func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]posthaste.Chunk, error) {
 	var rows []readyChunk
 	err := s.inTx(ctx, "queue chunks", func(ctx context.Context, tx bun.Tx) error {
-		// chunks_open is the index of this scan.
-		if err := tx.NewRaw(`SELECT c.campaign_id, c.first, c.last, c.retry_at, k.pace FROM chunks c JOIN campaigns k ON k.id = c.campaign_id
-			WHERE c.done = 0 AND k.state = ? AND c.owner = '' AND c.retry_at <= ? AND c.published_at < ?
-			ORDER BY c.campaign_id, c.first LIMIT ?`,
+		if err := tx.NewRaw(readyChunks+" AND k.pace = 0 ORDER BY c.campaign_id, c.first LIMIT ?",
 			posthaste.Sending, micros(now), micros(now.Add(-lostMessage)), limit).Scan(ctx, &rows); err != nil {
 			return err
 		}
-		var err error
-		if rows, err = keepPace(ctx, tx, rows, now); err != nil {
+		paced, err := s.pacedChunks(ctx, tx, now)
+		if err != nil {
 			return err
 		}
+		rows = append(rows, paced...)
 		for _, r := range rows {
 			if _, err := exec(ctx, tx, "UPDATE chunks SET published_at = ? WHERE campaign_id = ? AND first = ?",
 				micros(now), r.CampaignID, r.First); err != nil {
@@ -54,33 +51,47 @@ func (s *Store) QueueReady(ctx context.Context, now time.Time, limit int) ([]pos
 	return chunks, err
 }
 
-type readyChunk struct{ CampaignID, First, Last, RetryAt, Pace int64 }
+type readyChunk struct{ CampaignID, First, Last, RetryAt int64 }
 
-// keepPace leaves of each paced campaign the one chunk that has been due for
-// the longest time. What follows it is put off by as much as it is late, so that
-// a time without a scheduler, or a pause, is not made up for.
-func keepPace(ctx context.Context, tx bun.Tx, rows []readyChunk, now time.Time) ([]readyChunk, error) {
-	next := map[int64]readyChunk{}
-	for _, r := range rows {
-		if first, seen := next[r.CampaignID]; r.Pace > 0 && (!seen || r.RetryAt < first.RetryAt) {
-			next[r.CampaignID] = r
-		}
+// chunks_open is the index of this scan.
+const readyChunks = `SELECT c.campaign_id, c.first, c.last, c.retry_at FROM chunks c JOIN campaigns k ON k.id = c.campaign_id
+	WHERE c.done = 0 AND k.state = ? AND c.owner = '' AND c.retry_at <= ? AND c.published_at < ?`
+
+// paceGrace is how far a paced announcement may be ahead after it had to wait:
+// the time between two looks. A longer wait, a pause or a time without a
+// scheduler, is not made up for.
+const paceGrace = time.Second
+
+// pacedChunks gives of each paced announcement the chunks whose time has come.
+func (s *Store) pacedChunks(ctx context.Context, tx bun.Tx, now time.Time) (ready []readyChunk, err error) {
+	var paced []struct{ ID, Pace, NextAt int64 }
+	if err := tx.NewRaw("SELECT id, pace, next_at FROM campaigns WHERE state = ? AND pace > 0 AND next_at <= ?"+s.pick(" FOR UPDATE", ""),
+		posthaste.Sending, micros(now)).Scan(ctx, &paced); err != nil {
+		return nil, err
 	}
-	if len(next) == 0 {
-		return rows, nil
-	}
-	rows = slices.DeleteFunc(rows, func(r readyChunk) bool { return r.Pace > 0 && r != next[r.CampaignID] })
-	for id, r := range next {
-		if r.RetryAt == 0 { // given back by a worker: it was its turn before
-			continue
+	for _, k := range paced {
+		var rows []readyChunk
+		if err := tx.NewRaw(readyChunks+" AND k.id = ? ORDER BY c.first LIMIT ?",
+			posthaste.Sending, micros(now), micros(now.Add(-lostMessage)), k.ID, pacedMost).Scan(ctx, &rows); err != nil {
+			return nil, err
 		}
-		if _, err := exec(ctx, tx, "UPDATE chunks SET retry_at = retry_at + ? WHERE campaign_id = ? AND done = 0 AND owner = '' AND retry_at > ?",
-			micros(now)-r.RetryAt, id, r.RetryAt); err != nil {
+		next := max(k.NextAt, micros(now.Add(-paceGrace)))
+		for _, r := range rows {
+			if next > micros(now) {
+				break
+			}
+			ready = append(ready, r)
+			next += (r.Last - r.First + 1) * time.Hour.Microseconds() / k.Pace
+		}
+		if _, err := exec(ctx, tx, "UPDATE campaigns SET next_at = ? WHERE id = ?", next, k.ID); err != nil {
 			return nil, err
 		}
 	}
-	return rows, nil
+	return ready, nil
 }
+
+// pacedMost is the most chunks of one announcement at one look.
+const pacedMost = 100
 
 // tellSent queues the events of campaigns that have been sent.
 func tellSent(ctx context.Context, tx bun.Tx, ids []int64) error {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -61,6 +62,19 @@ func (s *Store) RestoreSuppressions(ctx context.Context, suppressions []posthast
 		return err
 	})
 	return added, err
+}
+
+// EndRestoredNotices ends every notice that is not final: it may have been sent
+// since the backup. It gives how many. Nobody is told: to the systems that asked
+// for them their end, whatever it was, is an old one.
+func (s *Store) EndRestoredNotices(ctx context.Context) (ended int64, err error) {
+	err = s.inTx(ctx, "end restored notices", func(ctx context.Context, tx bun.Tx) (err error) {
+		ended, err = exec(ctx, tx, `UPDATE notices SET state = ?, owner = '', data = '{}', changed_at = ?, stage = '', code = 0, enhanced = '',
+			reply = 'restored from a backup: it may have been sent since' WHERE state IN ('queued', 'claimed', 'deferred')`,
+			posthaste.NoticeExpired, micros(time.Now()))
+		return err
+	})
+	return ended, err
 }
 
 // skipped is how many ids a restored database leaves out: more than it can have

@@ -62,14 +62,8 @@ func (s *Store) SaveWebhook(ctx context.Context, w posthaste.Webhook, actor stri
 // RotateWebhook gives a webhook a new secret; the old one signs too until an
 // instant. Conflict while an older one still does.
 func (s *Store) RotateWebhook(ctx context.Context, id int64, until time.Time, actor string) (posthaste.Webhook, error) {
-	var old int64
-	if err := s.db.NewRaw("SELECT old_until FROM webhooks WHERE id = ?", id).Scan(ctx, &old); err != nil {
-		return posthaste.Webhook{}, translate("find webhook", err)
-	}
-	if instant(old).After(time.Now()) {
-		return posthaste.Webhook{}, conflict("the secret before this one signs until %s; a third one would end it sooner than its holder was told", instant(old).Format(time.RFC3339))
-	}
-	return s.changeWebhook(ctx, id, "webhook.rotate", actor, "generation = generation + 1, old_until = ?", micros(until))
+	return s.changeWebhook(ctx, id, "webhook.rotate", actor, "generation = generation + 1, old_until = CASE WHEN old_until > ? THEN -1 ELSE ? END",
+		micros(time.Now()), micros(until))
 }
 
 func (s *Store) changeWebhook(ctx context.Context, id int64, action, actor, set string, args ...any) (posthaste.Webhook, error) {
@@ -77,6 +71,9 @@ func (s *Store) changeWebhook(ctx context.Context, id int64, action, actor, set 
 	err := s.inTx(ctx, "change webhook", func(ctx context.Context, tx bun.Tx) error {
 		if err := tx.NewRaw("UPDATE webhooks SET "+set+" WHERE id = ? RETURNING "+webhookColumns, append(args, id)...).Scan(ctx, &row); err != nil {
 			return err
+		}
+		if row.OldUntil < 0 {
+			return conflict("the secret before this one still signs, for at most a day; a third one would end it sooner than its holder was told")
 		}
 		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: actor, Action: action, Object: webhookObject(id)})
 	})

@@ -101,6 +101,11 @@ CREATE INDEX notices_open ON notices (id) WHERE state IN ('queued', 'claimed', '
 
 --bun:split
 
+-- What did not go well: for lists by state.
+CREATE INDEX notices_troubled ON notices (state, id) WHERE state IN ('bounced', 'failed', 'suppressed', 'expired');
+
+--bun:split
+
 CREATE INDEX notices_by_call ON notices (call_id);
 
 --bun:split
@@ -142,3 +147,7 @@ CREATE TABLE audit (
     request_id TEXT   NOT NULL,
     metadata   TEXT   NOT NULL
 );
+
+--bun:split
+
+CREATE INDEX audit_by_object ON audit (object, id);

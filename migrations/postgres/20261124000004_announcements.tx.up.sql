@@ -23,6 +23,10 @@ ALTER TABLE campaigns ADD COLUMN pace BIGINT NOT NULL DEFAULT 0;
 
 --bun:split
 
+ALTER TABLE campaigns ADD COLUMN next_at BIGINT NOT NULL DEFAULT 0;
+
+--bun:split
+
 ALTER TABLE campaigns ADD COLUMN actor TEXT NOT NULL DEFAULT '';
 
 --bun:split

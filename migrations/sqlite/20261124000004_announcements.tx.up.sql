@@ -63,6 +63,10 @@ ALTER TABLE campaigns ADD COLUMN pace INTEGER NOT NULL DEFAULT 0;
 
 --bun:split
 
+ALTER TABLE campaigns ADD COLUMN next_at INTEGER NOT NULL DEFAULT 0;
+
+--bun:split
+
 ALTER TABLE campaigns ADD COLUMN actor TEXT NOT NULL DEFAULT '';
 
 --bun:split

@@ -36,4 +36,8 @@ CREATE INDEX webhook_messages_delivered ON webhook_messages (created_at) WHERE s
 
 --bun:split
 
+CREATE INDEX webhook_messages_dead ON webhook_messages (webhook_id, id) WHERE state = 'dead';
+
+--bun:split
+
 CREATE INDEX webhook_messages_of ON webhook_messages (webhook_id, id);
