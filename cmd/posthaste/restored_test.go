@@ -29,6 +29,8 @@ func TestRestoredBackup(t *testing.T) {
 	later := p.draft("Hello again", "")
 	at := time.Now().UTC().AddDate(1, 0, 0).Format("2006-01-02T15:04")
 	p.call("POST", fmt.Sprintf("/campaigns/%d/schedule", later), `{"at": "`+at+`", "time_zone": "UTC"}`, 200, nil)
+	p.call("POST", "/notice-types", policyType("policy", ""), 201, nil)
+	p.call("POST", "/announcements", announcement("policy", `{"everybody": true}`, `, "at": "`+at+`", "time_zone": "UTC"`), 201, nil)
 	if err := p.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +60,13 @@ func TestRestoredBackup(t *testing.T) {
 	writeFile(t, dir+"/posthaste.db", string(backup))
 
 	out := command(t, env, "restored")
-	for _, want := range []string{"1 of them were missing", "Campaign 2 (First) was scheduled for " + at + ":00Z and is a draft again", "1 campaigns are held"} {
+	for _, want := range []string{"1 of them were missing", "The campaign 2 (First) was scheduled for " + at + ":00Z and is a draft again",
+		"The announcement 3 (Change) was scheduled for " + at + ":00Z and is cancelled", "2 campaigns and announcements are held"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in %s", want, out)
 		}
 	}
-	if out := command(t, env, "restored"); !strings.Contains(out, "0 of them were missing") || !strings.Contains(out, "0 campaigns are held") {
+	if out := command(t, env, "restored"); !strings.Contains(out, "0 of them were missing") || !strings.Contains(out, "0 campaigns and announcements are held") {
 		t.Errorf("a second run: %s", out)
 	}
 	p = start(t, env)
