@@ -137,20 +137,24 @@ func (f *noticeForm) check(at string, callData, data json.RawMessage, r posthast
 	if fields := f.schema.Check(at, whole); len(fields) > 0 {
 		return fields
 	}
-	if _, err := f.render(whole, &templates.NoticeValues{Recipient: r, SenderName: "-"}); err != nil {
-		fields := posthaste.FieldsOf(err)
-		if fields == nil {
-			return []posthaste.Field{{Name: at, Reason: "do not fit the type's templates"}}
-		}
-		for i := range fields {
-			fields[i] = posthaste.Field{Name: at, Reason: fields[i].Name + " " + fields[i].Reason}
-			if f.Format == posthaste.AsGiven {
-				fields[i] = posthaste.Field{Name: at + "/" + posthaste.FieldsOf(err)[i].Name, Reason: posthaste.FieldsOf(err)[i].Reason}
-			}
-		}
-		return fields
+	rendered, err := f.render(whole, &templates.NoticeValues{Recipient: r, SenderName: "-"})
+	if err == nil {
+		err = posthaste.RefuseAll(message.ContentFaults(rendered.Subject, rendered.Text))
 	}
-	return nil
+	if err == nil {
+		return nil
+	}
+	fields := posthaste.FieldsOf(err)
+	if fields == nil {
+		return []posthaste.Field{{Name: at, Reason: "do not fit the type's templates"}}
+	}
+	for i, fault := range fields {
+		fields[i] = posthaste.Field{Name: at, Reason: fault.Name + " " + fault.Reason}
+		if f.Format == posthaste.AsGiven {
+			fields[i] = posthaste.Field{Name: at + "/" + fault.Name, Reason: fault.Reason}
+		}
+	}
+	return fields
 }
 
 // mergeData puts the data of one notice over those of its call, field by field.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -119,7 +120,8 @@ func (l *noticeLane) work(ctx context.Context, job NoticeJob) {
 		return
 	}
 	for i, mail := range mails {
-		if ctx.Err() != nil || !l.mayBegin(claimed) {
+		// The connection may be gone with the notice before this one.
+		if ctx.Err() != nil || !l.mayBegin(claimed) || l.connection == nil && !l.redial(ctx) {
 			var rest []int64
 			for _, m := range mails[i:] {
 				rest = append(rest, m.ID)
@@ -205,27 +207,42 @@ func (l *noticeLane) deliver(ctx context.Context, mail posthaste.NoticeMail, cla
 	if err != nil {
 		return l.cannotBeMade(outcome, err, errors.Is(err, errLater))
 	}
-	begun := func() {}
 	if form.Kind == posthaste.Mandatory {
 		outcome.Despite, outcome.Because = mail.Stopped, form.MandatoryReason
-	} else {
-		var ok bool
-		if begun, ok = l.notifier.optOuts.begin(mail.RecipientID, posthaste.TypeAsTopic(mail.TypeID), claimed); !ok {
-			return ends(posthaste.NoticeSuppressed, string(posthaste.OptedOut))
-		}
-		defer begun()
-		if !l.mayBegin(claimed) { // begin may have had to wait
-			outcome.State = posthaste.NoticeQueued
-			return outcome
-		}
 	}
-	item.Begun = func() {
-		begun()
+	first := sync.OnceFunc(func() {
 		if mail.Attempts == 0 {
 			l.metrics.NoticeHandedOver(mail.CreatedAt)
 		}
+	})
+	answer, instead := l.send(ctx, item, func() (func(), posthaste.NoticeState) {
+		begun, instead := l.begin(form, mail, claimed)
+		return func() { begun(); first() }, instead
+	})
+	switch instead {
+	case "":
+		return l.decide(outcome, mail, answer)
+	case posthaste.NoticeSuppressed:
+		return ends(instead, string(posthaste.OptedOut))
 	}
-	return l.decide(outcome, mail, l.send(ctx, item))
+	outcome.State = instead
+	return outcome
+}
+
+// begin reports that a notice may start now, or else what becomes of it instead.
+// A mandatory one does not heed opt-outs.
+func (l *noticeLane) begin(form *noticeForm, mail posthaste.NoticeMail, claimed time.Time) (begun func(), instead posthaste.NoticeState) {
+	begun, ok := func() {}, true
+	if form.Kind != posthaste.Mandatory {
+		if begun, ok = l.notifier.optOuts.begin(mail.RecipientID, posthaste.TypeAsTopic(mail.TypeID), claimed); !ok {
+			return nil, posthaste.NoticeSuppressed
+		}
+	}
+	if !l.mayBegin(claimed) { // the above may have had to wait
+		begun()
+		return nil, posthaste.NoticeQueued
+	}
+	return begun, ""
 }
 
 // cannotBeMade says what becomes of a notice without a message.
@@ -240,20 +257,25 @@ func (l *noticeLane) cannotBeMade(outcome posthaste.NoticeOutcome, err error, la
 }
 
 // send hands a message over; once more over a new connection when the old one
-// turns out to be gone before the message went.
-func (l *noticeLane) send(ctx context.Context, item relay.Item) relay.Answer {
-	answer := relay.SendOne(l.sending, l.connection, item)
-	l.used = time.Now()
-	if answer.Lost {
-		l.hangUp()
-	}
-	if answer.Unanswered() && ctx.Err() == nil && l.redial(ctx) {
+// turns out to be gone before the message went. It is asked before each whether
+// it may begin: an opt-out that came between is confirmed already.
+func (l *noticeLane) send(ctx context.Context, item relay.Item, begin func() (begun func(), instead posthaste.NoticeState)) (answer relay.Answer, instead posthaste.NoticeState) {
+	for again := false; ; again = true {
+		begun, instead := begin()
+		if instead != "" {
+			return answer, instead
+		}
+		item.Begun = begun
 		answer = relay.SendOne(l.sending, l.connection, item)
+		begun()
+		l.used = time.Now()
 		if answer.Lost {
 			l.hangUp()
 		}
+		if again || !answer.Unanswered() || ctx.Err() != nil || !l.redial(ctx) {
+			return answer, ""
+		}
 	}
-	return answer
 }
 
 // decide says what an answer means for a notice. One that the next hop may have

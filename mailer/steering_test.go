@@ -214,7 +214,7 @@ func (l silentLedger) Beat(ctx context.Context, worker string) error {
 }
 
 // TestWorkerWithoutBeatsBeginsNothing: one that may be taken for lost soon stops
-// by itself, and goes on when its beats come through again.
+// by itself, and goes on when its beats come through again. So does a notifier.
 func TestWorkerWithoutBeatsBeginsNothing(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -225,15 +225,18 @@ func TestWorkerWithoutBeatsBeginsNothing(t *testing.T) {
 	silent := &atomic.Bool{}
 	h.runOn(silentLedger{h.store, silent}, hop, 1)
 	<-hop.arrived
+	notices := stand(t, silent)
 	silent.Store(true)
 	let := make(chan struct{})
-	time.AfterFunc(11*time.Second, func() { hop.mail <- struct{}{}; close(let) })
+	time.AfterFunc(11*time.Second, func() { hop.mail <- struct{}{}; notices.hop.mail <- struct{}{}; close(let) })
 	<-let
 	got := h.until("the worker to give back its chunk", func(c posthaste.Counts) bool { return c.Claimed == 0 })
 	if got.Queued != 40 || len(hop.arrived) != 0 { // not even the message that had only its MAIL FROM went
 		t.Errorf("a worker without beats went on: %+v, %d more begun", got, len(hop.arrived))
 	}
+	notices.givesBack()
 	silent.Store(false)
+	notices.goesOn()
 	close(hop.mail)
 	if got := h.until("the end", settled); got.Accepted != 40 {
 		t.Errorf("at the end %+v", got)

@@ -25,6 +25,7 @@ func Given(subject, text, markup string) (Rendered, error) {
 	if strings.TrimSpace(text) == "" && strings.TrimSpace(markup) == "" {
 		c.refuse("text", "is empty, and there is no html")
 	}
+	c.checkPlain("text", text)
 	c.checkGiven(markup)
 	if err := posthaste.RefuseAll(c.faults); err != nil {
 		return Rendered{}, err
@@ -39,7 +40,11 @@ func Given(subject, text, markup string) (Rendered, error) {
 			return Rendered{}, posthaste.Refuse("html", "its elements stand too deep in each other")
 		}
 		w := writer{marks: &c.marks}
-		out.Text = closeGaps([]byte(strings.TrimSpace(w.blocks(doc)) + "\n"))
+		words := strings.TrimSpace(w.blocks(doc))
+		if words == "" {
+			return Rendered{}, posthaste.Refuse("html", "has no words, and there is no text")
+		}
+		out.Text = closeGaps([]byte(words + "\n"))
 	}
 	return out, nil
 }
@@ -62,7 +67,9 @@ func (c *compiler) checkGiven(markup string) {
 		if kind != html.StartTagToken && kind != html.SelfClosingTagToken {
 			continue
 		}
-		if token := z.Token(); !ofDocument[token.Data] {
+		if token := z.Token(); ofDocument[token.Data] {
+			c.checkAttributes(token, spot{at, from})
+		} else {
 			c.checkElement(token, spot{at, from})
 		}
 	}

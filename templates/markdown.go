@@ -92,6 +92,7 @@ func (c *compiler) checkMarkdown(tree ast.Node, source []byte, where func(int) p
 			c.checkLink(string(n.Destination), spot{where, n.Pos()})
 		case *ast.Image:
 			c.checkImage(string(n.Destination), spot{where, n.Pos()})
+			c.checkNoBeacon(string(n.Destination), nil, spot{where, n.Pos()})
 		case *ast.AutoLink:
 			if n.AutoLinkType == ast.AutoLinkURL {
 				c.checkLink(string(n.URL(source)), spot{where, n.Pos()})

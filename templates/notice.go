@@ -82,6 +82,7 @@ func (c *compiler) checkText(source string) {
 	_, err := language.Parse(source, c.names.options("text", language.Text))
 	c.take(err)
 	c.checkOffers("text", source)
+	c.checkPlain("text", source)
 }
 
 // Render writes one recipient's copy to into, as Mail.Render does. A value that

@@ -83,6 +83,10 @@ func (c *compiler) checkElement(token html.Token, at spot) {
 		c.refuseAt(at, "a tag of the template cannot be part of an element's name")
 		return
 	}
+	c.checkAttributes(token, at)
+}
+
+func (c *compiler) checkAttributes(token html.Token, at spot) {
 	for _, a := range token.Attr {
 		switch {
 		case strings.HasPrefix(a.Key, "on"):
@@ -98,7 +102,7 @@ func (c *compiler) checkElement(token html.Token, at spot) {
 			c.checkLink(a.Val, at)
 		case a.Key == "src" || a.Key == "background" || a.Key == "poster":
 			c.checkImage(a.Val, at)
-			c.checkNoBeacon(a.Val, token, at)
+			c.checkNoBeacon(a.Val, token.Attr, at)
 		case a.Key == "srcset" || a.Key == "formaction" || a.Key == "srcdoc" || a.Key == "ping":
 			c.refuseAt(at, "the attribute %s of <%s> cannot be used", a.Key, token.Data)
 		}
@@ -122,6 +126,7 @@ func (c *compiler) checkStyle(css string, at spot) {
 // checkLink refuses a link that goes anywhere but to the web, mail or telephone.
 func (c *compiler) checkLink(link string, at spot) {
 	link = strings.Trim(link, " \t\r\n\f")
+	c.checkNoCampaign(link, at)
 	if strings.HasPrefix(link, "#") || strings.HasPrefix(link, c.marks.prefix) {
 		return
 	}
@@ -133,7 +138,6 @@ func (c *compiler) checkLink(link string, at spot) {
 		}
 	case "http", "https":
 		u, err := url.Parse(link)
-		c.checkNoCampaign(u, at)
 		if strings.HasPrefix(rest, "//"+c.marks.prefix) || err == nil && u.Host != "" {
 			return
 		}

@@ -65,3 +65,61 @@ func TestDecideGivesUpAfterFiveDays(t *testing.T) {
 		t.Errorf("%s after five days, want failed", state)
 	}
 }
+
+// TestNoticesAreTriedSooner, and once more just before they expire.
+func TestNoticesAreTriedSooner(t *testing.T) {
+	t.Parallel()
+	later := posthaste.Reply{Stage: posthaste.AtRcpt, Code: 451, Enhanced: "4.3.0", Text: "later"}
+	grey := posthaste.Reply{Stage: posthaste.AtRcpt, Code: 450, Enhanced: "4.2.0", Text: "Greylisted"}
+	away := posthaste.Reply{Stage: posthaste.AtConnect}
+	const far = 72 * time.Hour
+	tests := []struct {
+		name     string
+		reply    posthaste.Reply
+		attempts int
+		expires  time.Duration // from now; 0: never
+		jitter   float64
+		want     posthaste.DeliveryState
+		wait     time.Duration
+	}{
+		{"accepted", posthaste.Reply{Stage: posthaste.AtDot, Code: 250}, 1, far, 0.5, posthaste.Accepted, 0},
+		{"hard", posthaste.Reply{Stage: posthaste.AtRcpt, Code: 550, Enhanced: "5.1.1"}, 1, far, 0.5, posthaste.Bounced, 0},
+		{"other 5xx", posthaste.Reply{Stage: posthaste.AtDot, Code: 554, Enhanced: "5.7.1"}, 1, far, 0.5, posthaste.Failed, 0},
+		{"first retry", later, 1, far, 0.5, posthaste.Deferred, 30 * time.Second},
+		{"after a fault of the way there", away, 1, far, 0.5, posthaste.Deferred, 30 * time.Second},
+		{"second", later, 2, far, 0.5, posthaste.Deferred, time.Minute},
+		{"third", later, 3, far, 0.5, posthaste.Deferred, 2 * time.Minute},
+		{"seventh", later, 7, far, 0.5, posthaste.Deferred, 32 * time.Minute},
+		{"eighth", later, 8, far, 0.5, posthaste.Deferred, time.Hour},
+		{"never longer", later, 1000, far, 0.5, posthaste.Deferred, time.Hour},
+		{"shortest", later, 1, far, 0, posthaste.Deferred, 27 * time.Second},
+		{"longest", later, 1, far, 1, posthaste.Deferred, 33 * time.Second},
+		{"greylisted", grey, 1, far, 0.5, posthaste.Deferred, 2 * time.Minute},
+		{"still greylisted", grey, 2, far, 0.5, posthaste.Deferred, 30 * time.Second},
+		{"without expiry", later, 1, 0, 0.5, posthaste.Deferred, 30 * time.Second},
+		{"just enough time", later, 1, 33 * time.Second, 0.5, posthaste.Deferred, 30 * time.Second},
+		{"a little too close", later, 1, 32 * time.Second, 0.5, posthaste.Deferred, 29 * time.Second},
+		{"not enough time", later, 1, 20 * time.Second, 0.5, posthaste.Deferred, 17 * time.Second},
+		{"greylisted with little time", grey, 1, time.Minute, 0.5, posthaste.Deferred, 57 * time.Second},
+		{"the soonest last chance", later, 1, 6 * time.Second, 0.5, posthaste.Deferred, 3 * time.Second},
+		{"no time for another", later, 1, 6*time.Second - time.Microsecond, 0.5, posthaste.Failed, 0},
+		{"after the last chance", later, 5, 3 * time.Second, 0.5, posthaste.Failed, 0},
+		{"past", later, 1, -time.Second, 0.5, posthaste.Failed, 0},
+	}
+	for _, tt := range tests {
+		expires, want := time.Time{}, time.Time{}
+		if tt.expires != 0 {
+			expires = noon.Add(tt.expires)
+		}
+		if tt.wait > 0 {
+			want = noon.Add(tt.wait)
+		}
+		state, at := bounce.Notices.Decide(tt.reply, tt.attempts, noon.Add(-time.Hour), noon, expires, tt.jitter)
+		if state != tt.want || !at.Equal(want) {
+			t.Errorf("%s: %s at %s, want %s at %s", tt.name, state, at, tt.want, want)
+		}
+	}
+	if state, _ := bounce.Mailings.Decide(later, 1, noon, noon, noon.Add(20*time.Minute), 0.5); state != posthaste.Failed {
+		t.Errorf("a mailing has no last chance, but is %s", state)
+	}
+}

@@ -126,6 +126,18 @@ func (n Notice) faults() []posthaste.Field {
 	return fields
 }
 
+// ContentFaults says what keeps a subject and a text part from being sent, by
+// the fields subject and text.
+func ContentFaults(subject string, text []byte) (fields []posthaste.Field) {
+	if reason := subjectFault(subject); reason != "" {
+		fields = append(fields, posthaste.Field{Name: "subject", Reason: reason})
+	}
+	if reason := bodyFault(text); reason != "" {
+		fields = append(fields, posthaste.Field{Name: "text", Reason: reason})
+	}
+	return fields
+}
+
 // maxFileName is in characters.
 const maxFileName = 200
 
