@@ -29,6 +29,7 @@ type Notifier struct {
 	composer    *NoticeComposer
 	hop         relay.Dialer
 	optOuts     *optOuts
+	inHand      sync.Map // ids of notices that some lane has
 }
 
 // NewNotifier makes a notifier; its arguments are as NewWorker's.
@@ -67,6 +68,8 @@ const (
 	// wait for each other no longer than noticesFast.
 	noticesFast, noticesSlow = 20 * time.Millisecond, 50 * time.Millisecond
 	noticesMost              = 16
+	// makeRetry is after how long a notice that could not be made now is tried again.
+	makeRetry = 15 * time.Second
 )
 
 // noticeLane is one connection's worth of a notifier.
@@ -108,13 +111,19 @@ func (l *noticeLane) work(ctx context.Context, job NoticeJob) {
 		_ = job.Return() // it would come again by itself, only later
 		return
 	}
+	ids := l.take(job.IDs())
+	defer l.leave(ids)
+	if len(ids) == 0 { // all are in the hands of other lanes, which end them
+		_ = job.Done()
+		return
+	}
 	claimed := time.Now()
-	mails, err := l.notifier.ledger.ClaimNotices(ctx, job.IDs(), l.id)
+	mails, err := l.notifier.ledger.ClaimNotices(ctx, ids, l.id)
 	if err != nil { // they may be claimed all the same
 		if ctx.Err() == nil {
 			slog.Error("notices not claimed", "worker", l.id, "error", err)
 		}
-		l.giveBack(ctx, job.IDs())
+		l.giveBack(ctx, ids)
 		_ = job.Return()
 		pause(ctx, storeRetry)
 		return
@@ -135,6 +144,23 @@ func (l *noticeLane) work(ctx context.Context, job NoticeJob) {
 	l.resize(time.Since(claimed), len(job.IDs()))
 	if err := job.Done(); err != nil {
 		slog.Warn("message of notices not removed", "worker", l.id, "error", err)
+	}
+}
+
+// take gives those of the ids that no other lane has. A message may come twice,
+// and the ledger knows workers, not lanes: one must not give back what another is sending.
+func (l *noticeLane) take(ids []int64) (taken []int64) {
+	for _, id := range ids {
+		if _, other := l.notifier.inHand.LoadOrStore(id, l); !other {
+			taken = append(taken, id)
+		}
+	}
+	return taken
+}
+
+func (l *noticeLane) leave(ids []int64) {
+	for _, id := range ids {
+		l.notifier.inHand.Delete(id)
 	}
 }
 
@@ -250,7 +276,7 @@ func (l *noticeLane) cannotBeMade(outcome posthaste.NoticeOutcome, err error, la
 	outcome.State = posthaste.NoticeFailed
 	outcome.Reply.Text = "this notice cannot be made: " + err.Error()
 	if later {
-		outcome.State, outcome.RetryAt = posthaste.NoticeDeferred, outcome.At.Add(storeRetry)
+		outcome.State, outcome.RetryAt = posthaste.NoticeDeferred, outcome.At.Add(makeRetry)
 		outcome.Reply.Text = ""
 	}
 	return outcome
