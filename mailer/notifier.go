@@ -258,8 +258,9 @@ func (l *noticeLane) deliver(ctx context.Context, mail posthaste.NoticeMail, cla
 // begin reports that a notice may start now, or else what becomes of it instead.
 // A mandatory one does not heed opt-outs.
 func (l *noticeLane) begin(form *noticeForm, mail posthaste.NoticeMail, claimed time.Time) (begun func(), instead posthaste.NoticeState) {
-	begun, ok := func() {}, true
+	begun = func() {}
 	if form.Kind != posthaste.Mandatory {
+		var ok bool
 		if begun, ok = l.notifier.optOuts.begin(mail.RecipientID, posthaste.TypeAsTopic(mail.TypeID), claimed); !ok {
 			return nil, posthaste.NoticeSuppressed
 		}

@@ -99,7 +99,9 @@ func TestNoticeRefusesFields(t *testing.T) {
 		{"long text", func(s *source) { s.Text = strings.Repeat("a", 256<<10+1) }, []string{"text is 262145 bytes long; at most 262144 are possible"}},
 		{"long body", func(s *source) { s.Body = strings.Repeat("a", 256<<10+1) }, []string{"body is 262145 bytes long; at most 262144 are possible"}},
 		{"script", func(s *source) { s.Body = "a\n\n<script>x</script>" }, []string{"body line 3, column 1: the element <script> cannot be used: mail clients run no scripts"}},
-		{"all at once", func(s *source) { *s = source{Subject: "{{ a.b.c }}", Body: "{{ d.e.f }}", Text: "{{ g.h.i }}", Format: posthaste.HTML} }, []string{
+		{"all at once", func(s *source) {
+			*s = source{Subject: "{{ a.b.c }}", Body: "{{ d.e.f }}", Text: "{{ g.h.i }}", Format: posthaste.HTML}
+		}, []string{
 			"text line 1, column 4: unknown name g.h.i; ", "subject line 1, column 4: unknown name a.b.c; ", "body line 1, column 4: unknown name d.e.f; "}},
 	}
 	for _, tt := range tests {

@@ -97,7 +97,7 @@ func (q *NoticeJobs) Next(ctx context.Context, most int) (*NoticeJob, error) {
 	}
 	more, err := q.consumer.FetchNoWait(most - 1)
 	if err != nil {
-		return job, nil // the first is there
+		return job, nil //nolint:nilerr // the first is there
 	}
 	for msg := range more.Messages() {
 		err = errors.Join(err, job.add(msg))

@@ -34,7 +34,7 @@ type Metrics struct {
 	failures    prometheus.Counter       // steps of the scheduler that failed
 
 	mu      sync.Mutex
-	windows map[int]time.Time // of this worker's lanes: since when each has an open window
+	windows map[int]time.Time    // of this worker's lanes: since when each has an open window
 	beaten  map[string]time.Time // by worker of this process
 }
 
