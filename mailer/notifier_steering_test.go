@@ -172,10 +172,14 @@ func TestNoticeExpiresInTheHandsOfItsWorker(t *testing.T) {
 	h := buildNotices(t)
 	h.add(receipt())
 	hop := gate{arrived: make(chan string, 10), mail: make(chan struct{})}
-	c := callTo("receipt", email(0), email(1))
-	c.ValidUntil = time.Now().Add(1200 * time.Millisecond)
-	ids := h.accept(c)
 	h.run(hop, 1)
+	first := h.accept(callTo("receipt", email(2))) // so that what comes next is not the first of its type
+	<-hop.arrived
+	hop.mail <- struct{}{}
+	h.until(first, posthaste.NoticeAccepted)
+	c := callTo("receipt", email(0), email(1))
+	c.ValidUntil = time.Now().Add(1500 * time.Millisecond)
+	ids := h.accept(c)
 	<-hop.arrived
 	time.AfterFunc(time.Until(c.ValidUntil)+10*time.Millisecond, func() { close(hop.mail) })
 	h.until(ids, posthaste.NoticeAccepted, posthaste.NoticeExpired)
