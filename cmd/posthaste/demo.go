@@ -33,6 +33,9 @@ func (d demo) run(ctx context.Context) error {
 		err = d.watch(ctx, campaign)
 	}
 	if err == nil {
+		err = d.notify(ctx)
+	}
+	if err == nil {
 		err = d.show(ctx, campaign)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -122,6 +125,38 @@ func (d demo) decide(ctx context.Context, topic posthaste.Topic) error {
 		}
 	}
 	return d.store.RecordConsents(ctx, consents)
+}
+
+// notify has a receipt sent, as another system would; once, however often the demo is started.
+func (d demo) notify(ctx context.Context) error {
+	kind, data := sampleNotice()
+	if _, err := d.store.AddNoticeType(ctx, kind); err != nil && !errors.Is(err, posthaste.Conflict) {
+		return err
+	}
+	email := sampleEmail(0)
+	call := posthaste.NoticeCall{Actor: "demo", Idempotency: "demo", BodyHash: []byte(kind.Key), Data: data, Notices: []posthaste.Notice{{Email: email, Canonical: email}}}
+	call.Type.Key = kind.Key
+	call, err := d.intake.Accept(ctx, call, api.AnswerNotices)
+	if err != nil || call.Repeated {
+		return err
+	}
+	fmt.Fprintf(d.out, "\nSent an account notice, a receipt, to %s: it is the newest in the outbox.\n", email)
+	return d.untilEnded(ctx, call.Notices[0].ID)
+}
+
+func (d demo) untilEnded(ctx context.Context, notice int64) error {
+	tick := time.NewTicker(demoPoll)
+	defer tick.Stop()
+	for {
+		if n, _, err := d.store.FindNotice(ctx, notice); err != nil || n.State.Final() {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
 }
 
 // watch shows the ledger filling until the campaign has ended.

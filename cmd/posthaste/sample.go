@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"posthaste"
 )
@@ -46,6 +48,16 @@ func sampleCSV() string {
 		fmt.Fprintf(&b, "%s;\"%s\";%s;%s;%s\n", email, strings.ReplaceAll(name, `"`, `""`), locale, zones[n%len(zones)], cities[n%len(cities)])
 	}
 	return b.String()
+}
+
+// sampleNotice is a type of account notice, and data for one.
+func sampleNotice() (posthaste.NoticeType, json.RawMessage) {
+	return posthaste.NoticeType{Key: "receipt", Name: "Receipts", Reason: "you bought something from us", Kind: posthaste.Necessary,
+		From: "The Weekly Post <account@example.com>", Subject: "Your receipt {{ data.number }}", Format: posthaste.Markdown,
+		Body: "# Thank you, {{ recipient.name }}\n\n{% for item in data.items %}\n- {{ item.name }}: {{ item.price }}\n{% endfor %}\n\nTotal: **{{ data.total }}**",
+		Schema: json.RawMessage(`{"type": "object", "required": ["number", "items", "total"], "properties": {"number": {"type": "string"}, "total": {"type": "string"},
+			"items": {"type": "array", "items": {"type": "object", "properties": {"name": {"type": "string"}, "price": {"type": "string"}}}}}}`),
+		Validity: 24 * time.Hour, Actor: "demo"}, json.RawMessage(`{"number": "A-7", "items": [{"name": "Earl Grey", "price": "4.50"}, {"name": "Scones", "price": "3.20"}], "total": "7.70"}`)
 }
 
 // sampleCampaign is a newsletter that shows what templates can do.
