@@ -53,9 +53,11 @@ const (
 	// that is less than the streams may ever have.
 	embeddedStore = 1 << 40
 	// declareLimit bounds how long a cluster may take to elect its leaders, and
-	// declareTry one attempt: what is asked before that is never answered.
+	// declareTry one attempt: what is asked before that is never answered. Between two
+	// attempts passes declarePause.
 	declareLimit = time.Minute
 	declareTry   = 5 * time.Second
+	declarePause = time.Second
 )
 
 // Bus is a connection to the broker, safe for concurrent use.
@@ -134,13 +136,32 @@ func (b *Bus) declare(ctx context.Context) error {
 	for {
 		try, cancel := context.WithTimeout(ctx, declareTry)
 		err := b.declareOnce(try)
-		late := try.Err() != nil
+		soon := try.Err() != nil || stillForming(err)
 		cancel()
-		if err == nil || !late || ctx.Err() != nil {
+		if err == nil || !soon {
 			return err
 		}
 		slog.Warn("the message broker is not ready yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(declarePause):
+		}
 	}
+}
+
+// stillForming reports whether err is the answer of a cluster whose servers have not all
+// found one another: what a process hears that starts beside them.
+func stillForming(err error) bool {
+	var answer *jetstream.APIError
+	if !errors.As(err, &answer) {
+		return false
+	}
+	switch server.ErrorIdentifier(answer.ErrorCode) {
+	case server.JSClusterNoPeersErrF, server.JSClusterNotAvailErr, server.JSClusterNotLeaderErr, server.JSClusterNotActiveErr:
+		return true
+	}
+	return false
 }
 
 func (b *Bus) declareOnce(ctx context.Context) error {

@@ -17,6 +17,9 @@ import (
 // patience is far longer than anything here takes; it ends a test that hangs.
 const patience = 20 * time.Second
 
+// declareLimit is how long a cluster may take to form.
+const declareLimit = time.Minute
+
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {
@@ -83,6 +86,54 @@ func TestOpenRefusesWhatItCannotReach(t *testing.T) {
 		}
 		if want == posthaste.Invalid && (len(posthaste.FieldsOf(err)) != 1 || posthaste.FieldsOf(err)[0].Name != "POSTHASTE_NATS_URL") {
 			t.Errorf("%q: fields %v", url, posthaste.FieldsOf(err))
+		}
+	}
+}
+
+// A process that starts beside its cluster waits until there are servers enough.
+func TestOpenWaitsForAClusterThatForms(t *testing.T) {
+	t.Parallel()
+	cluster := testkit.NewNATSCluster(t)
+	cluster.Kill(2)
+	url := "nats://" + cluster.Addr(0) + "," + cluster.Addr(1) + "," + cluster.Addr(2)
+	within(t, declareLimit, func(ctx context.Context) error {
+		_, err := bus.InUse(ctx, url)
+		return err
+	})
+	opened := make(chan error, 1)
+	go func() {
+		b, err := bus.Open(context.WithoutCancel(t.Context()), url)
+		if err == nil {
+			b.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		t.Fatalf("opened with %v while a server was away", err)
+	case <-time.After(3 * time.Second):
+	}
+	cluster.Start(2)
+	select {
+	case err := <-opened:
+		must(t, err)
+	case <-time.After(declareLimit):
+		t.Fatal("not opened though the cluster is whole")
+	}
+}
+
+// within does again what fails, at most for a while.
+func within(t *testing.T, limit time.Duration, do func(context.Context) error) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		err := do(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
 		}
 	}
 }

@@ -7,9 +7,14 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"posthaste/internal/testkit"
 )
 
 func TestMain(m *testing.M) {
+	if testkit.BeNATS() {
+		return
+	}
 	flag.Parse()
 	if !testing.Verbose() {
 		slog.SetDefault(slog.New(slog.NewTextHandler(io.Discard, nil)))
