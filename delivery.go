@@ -98,8 +98,6 @@ type Outcome struct {
 	State       DeliveryState
 	RetryAt     time.Time // when Deferred
 	Reply       Reply
-	Despite     bool   // it went although the address is suppressed, since its notice is mandatory
-	Because     string // what demands it, for the audit log
 	At          time.Time
 }
 
@@ -119,6 +117,5 @@ type Mail struct {
 	Attempts      int // so far
 	Recipient     Recipient
 	Allowed       bool // the ledger says Given for the topic, and nothing suppresses the address; of an announcement, see NoticeKind
-	Despite       bool // it is Allowed although the address is suppressed
 	Opens, Clicks bool // the recipient's consent to each
 }

@@ -128,10 +128,7 @@ func (h *handover) Answered(answer relay.Answer) {
 	h.ended++
 	noted := h.permit
 	h.permit = false
-	outcome := posthaste.Outcome{Number: f.Number, RecipientID: f.Recipient.ID, Reply: answer.Reply, At: time.Now(), Despite: f.Despite}
-	if f.Despite {
-		outcome.Because = h.mailing.notice.MandatoryReason
-	}
+	outcome := posthaste.Outcome{Number: f.Number, RecipientID: f.Recipient.ID, Reply: answer.Reply, At: time.Now()}
 	bystander := h.lost // lost with the mail before it
 	h.lost = h.lost || answer.Lost
 	switch {

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -75,6 +76,34 @@ func (s *Store) ListAnnouncements(ctx context.Context, before int64, limit int) 
 	err := s.db.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE topic_id < 0 AND (? = 0 OR id < ?) ORDER BY id DESC LIMIT ?",
 		before, before, limit).Scan(ctx, &rows)
 	return campaigns(rows), translate("list announcements", err)
+}
+
+// auditDespite notes, once each, that deliveries of a mandatory announcement go
+// although their addresses are suppressed, and what demands it. They are of the
+// window of one worker, so nobody else notes the same.
+func (s *Store) auditDespite(ctx context.Context, campaignID int64, numbers []int64) error {
+	objects := make([]string, len(numbers))
+	for i, number := range numbers {
+		objects[i] = fmt.Sprintf("%s/%d", campaignObject(campaignID), number)
+	}
+	return s.inTx(ctx, "audit announcement", func(ctx context.Context, tx bun.Tx) error {
+		var noted []string
+		if err := tx.NewRaw("SELECT object FROM audit WHERE object IN (?) AND action = ?", bun.List(objects), sentDespite).Scan(ctx, &noted); err != nil {
+			return err
+		}
+		var because string
+		if err := tx.NewRaw(`SELECT v.mandatory_reason FROM campaigns k JOIN notice_type_versions v ON v.type_id = -k.topic_id AND v.version = k.notice_version
+			WHERE k.id = ?`, campaignID).Scan(ctx, &because); err != nil {
+			return err
+		}
+		var entries []posthaste.AuditEntry
+		for _, object := range objects {
+			if !slices.Contains(noted, object) {
+				entries = append(entries, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: sentDespite, Object: object, Reason: because})
+			}
+		}
+		return appendAudit(ctx, tx, entries...)
+	})
 }
 
 // CountAudience tells how many recipients an announcement would have now, and

@@ -14,6 +14,9 @@ import (
 // auditBatch is the most entries of one statement.
 const auditBatch = 250
 
+// sentDespite is the action of a mandatory notice that goes although its address is suppressed.
+const sentDespite = "notice.sent_despite_suppression"
+
 // appendAudit writes entries in the transaction of what they tell of: without
 // its entry nothing happens.
 func appendAudit(ctx context.Context, tx bun.Tx, entries ...posthaste.AuditEntry) error {

@@ -42,7 +42,8 @@ const claimWindow = `UPDATE chunks SET window_first = w.low, window_last = w.hig
 // at most size deliveries of its chunk, in one transaction. It gives those that
 // may be sent, with what each needs, and those that may not (Allowed is false:
 // no consent, or suppressed). Nothing is left, or the campaign stopped, when it
-// is empty. The window is committed before consent is read: see ListSending.
+// is empty. The window is committed before consent is read: see ListSending. What
+// goes in spite of a suppression is audited before it is given.
 //
 // Whatever of the window has no outcome when the worker is lost becomes
 // uncertain, so size bounds how many can.
@@ -65,7 +66,14 @@ func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, out
 	if err != nil || last == 0 {
 		return nil, err
 	}
-	return s.readWindow(ctx, c.CampaignID, first, last)
+	mails, despite, err := s.readWindow(ctx, c.CampaignID, first, last)
+	if err == nil && len(despite) > 0 {
+		err = s.auditDespite(ctx, c.CampaignID, despite)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mails, nil
 }
 
 // A window is read by the primary keys and by suppressions (address_hash,
@@ -88,10 +96,11 @@ const (
 )
 
 // readWindow reads deliveries, recipients, consents and suppressions in one
-// statement, so that they are of one moment.
-func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) (mails []posthaste.Mail, err error) {
-	mails, err = scanWindow(s.hot.read.QueryContext(ctx, campaignID, first, last))
-	return mails, translate("read window", err)
+// statement, so that they are of one moment. It gives the numbers of the mails, too,
+// that are allowed although their address is suppressed.
+func (s *Store) readWindow(ctx context.Context, campaignID, first, last int64) (mails []posthaste.Mail, despite []int64, err error) {
+	mails, despite, err = scanWindow(s.hot.read.QueryContext(ctx, campaignID, first, last))
+	return mails, despite, translate("read window", err)
 }
 
 // What a window is of, as the statement tells.
@@ -101,12 +110,11 @@ const (
 	mandatoryNotice
 )
 
-func scanWindow(rows *sql.Rows, err error) ([]posthaste.Mail, error) {
+func scanWindow(rows *sql.Rows, err error) (mails []posthaste.Mail, despite []int64, _ error) {
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer rows.Close()
-	var mails []posthaste.Mail
 	var attributes sql.RawBytes
 	for rows.Next() {
 		var m posthaste.Mail
@@ -114,7 +122,7 @@ func scanWindow(rows *sql.Rows, err error) ([]posthaste.Mail, error) {
 		var consents, suppressed, announced int64
 		r := &m.Recipient
 		if err := rows.Scan(&m.Number, &m.Attempts, &r.ID, &r.Email, &r.Name, &r.Locale, &r.TimeZone, &attributes, &known, &consents, &suppressed, &announced); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		switch announced {
 		case mailing:
@@ -122,17 +130,19 @@ func scanWindow(rows *sql.Rows, err error) ([]posthaste.Mail, error) {
 		case notice:
 			m.Allowed = known && suppressed == 0
 		case mandatoryNotice:
-			m.Allowed, m.Despite = known, known && suppressed != 0
+			if m.Allowed = known; known && suppressed != 0 {
+				despite = append(despite, m.Number)
+			}
 		}
 		m.Opens, m.Clicks = consents&2 != 0, consents&4 != 0
 		if len(attributes) > 2 {
 			if err := json.Unmarshal(attributes, &r.Attributes); err != nil {
-				return nil, fmt.Errorf("read attributes: %w", err)
+				return nil, nil, fmt.Errorf("read attributes: %w", err)
 			}
 		}
 		mails = append(mails, m)
 	}
-	return mails, rows.Err()
+	return mails, despite, rows.Err()
 }
 
 // FindMail gives what a mail of a campaign to one recipient needs, outside any

@@ -200,3 +200,39 @@ func TestAnOptionalTypeOfAnAnnouncementCanBeSwitchedOff(t *testing.T) {
 		}
 	})
 }
+
+// TestAMandatoryAnnouncementIsAuditedBeforeItGoes: so that nothing which its
+// worker takes along can be missing, and once, however often it is tried.
+func TestAMandatoryAnnouncementIsAuditedBeforeItGoes(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		_, ids := audience(t, s, 3)
+		kind := noticeType(t, s, "breach", posthaste.Mandatory)
+		c, err := s.AddAnnouncement(t.Context(), posthaste.Campaign{Name: "x", TopicID: posthaste.TypeAsTopic(kind.ID), From: "a@example.com", SendAt: time.Now(), TimeZone: "UTC",
+			Announcement: posthaste.Announcement{TypeVersion: 1, Kind: kind.Kind, Data: json.RawMessage("{}"), Actor: "me"}})
+		must(t, err)
+		must(t, s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[1], TopicID: posthaste.AllTopics}))
+		_, err = s.Freeze(t.Context(), c.ID)
+		must(t, err)
+		for range 2 {
+			chunks, err := s.QueueReady(t.Context(), time.Now(), 10)
+			must(t, err)
+			mails := take(t, s, chunks[0], "w", 10)
+			if len(mails) != 3 {
+				t.Fatalf("mails %+v", mails)
+			}
+			entries, err := s.ListAudit(t.Context(), "", 0, 100)
+			must(t, err)
+			var told []posthaste.AuditEntry
+			for _, e := range entries {
+				if e.Action == "notice.sent_despite_suppression" {
+					told = append(told, e)
+				}
+			}
+			if object := fmt.Sprintf("announcement/%d/2", c.ID); len(told) != 1 || told[0].Object != object || told[0].Reason != "the law" {
+				t.Errorf("audited %+v, want %s", told, object)
+			}
+			must(t, s.Release(t.Context(), chunks[0], "w", nil)) // nothing went: it is claimed again
+		}
+	})
+}

@@ -39,7 +39,7 @@ func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []pos
 				continue
 			}
 			if o.Tried && len(o.Despite) > 0 {
-				entries = append(entries, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: "notice.sent_despite_suppression", Object: noticeObject(o.ID), Reason: despite(o)})
+				entries = append(entries, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: sentDespite, Object: noticeObject(o.ID), Reason: despite(o)})
 			}
 			if o.State == posthaste.NoticeBounced {
 				bounced = append(bounced, o.ID)

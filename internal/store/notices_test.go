@@ -15,7 +15,11 @@ import (
 // noticeType is the first version of a type.
 func noticeType(tb testing.TB, s *store.Store, key string, kind posthaste.NoticeKind) posthaste.NoticeType {
 	tb.Helper()
-	t, err := s.AddNoticeType(tb.Context(), posthaste.NoticeType{Key: key, Name: "N " + key, Reason: "why", Kind: kind, From: "a@example.com", Subject: "s",
+	var demanded string
+	if kind == posthaste.Mandatory {
+		demanded = "the law"
+	}
+	t, err := s.AddNoticeType(tb.Context(), posthaste.NoticeType{Key: key, Name: "N " + key, Reason: "why", Kind: kind, MandatoryReason: demanded, From: "a@example.com", Subject: "s",
 		Format: posthaste.Markdown, Body: "b", Schema: json.RawMessage(`{"type":"object"}`), Validity: time.Hour, Keys: []string{"shop"}, Actor: "me"})
 	must(tb, err)
 	return t

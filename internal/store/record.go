@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -53,18 +52,10 @@ func (s *Store) recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk
 		return err
 	}
 	var bounced []int64
-	var despite []posthaste.AuditEntry
 	for _, o := range outcomes {
 		if o.State == posthaste.Bounced {
 			bounced = append(bounced, o.RecipientID)
 		}
-		if o.Despite {
-			despite = append(despite, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: "notice.sent_despite_suppression",
-				Object: fmt.Sprintf("%s/%d", campaignObject(c.CampaignID), o.Number), Reason: o.Because})
-		}
-	}
-	if err := appendAudit(ctx, tx, despite...); err != nil {
-		return err
 	}
 	if len(bounced) == 0 {
 		return nil
