@@ -65,7 +65,8 @@ func (n *Notifier) Run(ctx context.Context) error {
 const (
 	// A job is of one message at first, of more while it is done within
 	// noticesFast, and of one again when it took longer than noticesSlow. Outcomes
-	// wait for each other no longer than noticesFast.
+	// wait for others until the oldest is older than noticesFast: what comes next then,
+	// or the end of the job, has them written.
 	noticesFast, noticesSlow = 20 * time.Millisecond, 50 * time.Millisecond
 	noticesMost              = 16
 	// makeRetry is after how long a notice that could not be made now is tried again.
