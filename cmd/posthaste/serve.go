@@ -47,8 +47,8 @@ const (
 	operatorTimeout = 15 * time.Minute
 	// grace is how long requests under way may take after a stop.
 	grace = 10 * time.Second
-	// recordRetry is how long the recorder waits when database or broker are away.
-	recordRetry = 2 * time.Second
+	// awayRetry is how long a role waits when database or broker are away.
+	awayRetry = 2 * time.Second
 )
 
 type serveCommand struct {
@@ -260,30 +260,51 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 		running.Go(func() error { svc.keepSuppressions(ctx); return nil })
 	}
 	if s.has(workerRole) {
-		running.Go(func() error {
-			jobs, err := svc.bus.NoticeJobs(ctx)
-			if err != nil {
-				return err
-			}
-			notifier := mailer.NewNotifier(id+"-notices", svc.config.NoticeConnections, svc.store, noticeQueue{jobs}, svc.bus, svc.notices, svc.hop.dialer)
-			notifier.Measure(svc.metrics)
-			return notifier.Run(ctx)
-		})
+		running.Go(func() error { return insist(ctx, func() error { return svc.sendNotices(ctx, id+"-notices") }) })
 		running.Go(func() error { svc.settleOthers(ctx); return nil })
-		running.Go(func() error {
-			jobs, err := svc.bus.Jobs(ctx)
-			if err != nil {
-				return err
-			}
-			keeps, err := journal.Open(svc.journalDir(), id, svc.config.Connections)
-			if err != nil {
-				slog.Warn("no journal is kept: more would be uncertain after a crash", "error", err)
-			}
-			worker := mailer.NewWorker(id, svc.config.Connections, keeps, svc.store, queue{jobs}, svc.bus, svc.composer, svc.hop.dialer)
-			worker.Measure(svc.metrics)
-			return worker.Run(ctx)
-		})
+		running.Go(func() error { return insist(ctx, func() error { return svc.sendCampaigns(ctx, id) }) })
 	}
+}
+
+// insist does again what could not begin because the database or the broker was
+// away: a process outlives that when it starts as it does later.
+func insist(ctx context.Context, do func() error) error {
+	for {
+		err := do()
+		if ctx.Err() != nil || !errors.Is(err, posthaste.Unavailable) {
+			return err
+		}
+		slog.Warn("worker waits for what it needs", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(awayRetry):
+		}
+	}
+}
+
+func (svc *service) sendNotices(ctx context.Context, id string) error {
+	jobs, err := svc.bus.NoticeJobs(ctx)
+	if err != nil {
+		return err
+	}
+	notifier := mailer.NewNotifier(id, svc.config.NoticeConnections, svc.store, noticeQueue{jobs}, svc.bus, svc.notices, svc.hop.dialer)
+	notifier.Measure(svc.metrics)
+	return notifier.Run(ctx)
+}
+
+func (svc *service) sendCampaigns(ctx context.Context, id string) error {
+	jobs, err := svc.bus.Jobs(ctx)
+	if err != nil {
+		return err
+	}
+	keeps, err := journal.Open(svc.journalDir(), id, svc.config.Connections)
+	if err != nil {
+		slog.Warn("no journal is kept: more would be uncertain after a crash", "error", err)
+	}
+	worker := mailer.NewWorker(id, svc.config.Connections, keeps, svc.store, queue{jobs}, svc.bus, svc.composer, svc.hop.dialer)
+	worker.Measure(svc.metrics)
+	return worker.Run(ctx)
 }
 
 func (svc *service) serveOperators(ctx context.Context) error {
@@ -313,7 +334,7 @@ func (svc *service) recordHits(ctx context.Context) {
 		slog.Warn("hits wait to be recorded", "error", err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(recordRetry):
+		case <-time.After(awayRetry):
 		}
 	}
 }
