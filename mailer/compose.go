@@ -32,9 +32,7 @@ type Composer struct {
 	notices *NoticeComposer // of announcements
 	keys    *token.Keys
 	sender  Sender
-
-	mu     sync.Mutex
-	recent map[int64]*Mailing // by campaign; at most keepMailings
+	recent  *recent[int64, *Mailing] // by campaign
 }
 
 // keepMailings bounds the compiled mailings that a worker keeps.
@@ -45,7 +43,7 @@ func NewComposer(content Content, notices *NoticeComposer, keys *token.Keys, sen
 	if sender.Signer == nil {
 		sender.Signer = new(dkim.Signer)
 	}
-	return &Composer{content: content, notices: notices, keys: keys, sender: sender, recent: map[int64]*Mailing{}}
+	return &Composer{content: content, notices: notices, keys: keys, sender: sender, recent: newRecent[int64, *Mailing](keepMailings)}
 }
 
 // Mailing is one campaign's content, compiled. It is safe for concurrent use.
@@ -73,10 +71,7 @@ type Letter struct {
 // Mailing gives the compiled mailing of a campaign that is frozen or being sent
 // in tests, from memory if its version is known.
 func (c *Composer) Mailing(ctx context.Context, campaignID int64) (*Mailing, error) {
-	c.mu.Lock()
-	known := c.recent[campaignID]
-	c.mu.Unlock()
-	if known != nil {
+	if known, ok := c.recent.find(campaignID); ok {
 		return known, nil
 	}
 	// A worker that lacks the sender's settings must not decide any mail.
@@ -91,27 +86,15 @@ func (c *Composer) Mailing(ctx context.Context, campaignID int64) (*Mailing, err
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if campaign.State == posthaste.Draft || campaign.State == posthaste.Scheduled {
 		return m, nil // it may still change
 	}
-	for id := range c.recent {
-		if len(c.recent) < keepMailings {
-			break
-		}
-		delete(c.recent, id)
-	}
-	c.recent[campaignID] = m
+	c.recent.keep(campaignID, m)
 	return m, nil
 }
 
 // Forget drops a compiled mailing, since its campaign changed.
-func (c *Composer) Forget(campaignID int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.recent, campaignID)
-}
+func (c *Composer) Forget(campaignID int64) { c.recent.drop(campaignID) }
 
 // Compile checks and compiles a campaign's content. What is wrong with it is an
 // Invalid error that names each field, and line and column within it.

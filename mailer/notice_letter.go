@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
 	"time"
 
 	"posthaste"
@@ -25,9 +24,7 @@ type NoticeComposer struct {
 	content NoticeContent
 	keys    *token.Keys
 	sender  Sender
-
-	mu     sync.Mutex
-	recent map[typeVersion]*noticeForm // at most keepTypes
+	recent  *recent[typeVersion, *noticeForm]
 }
 
 type typeVersion struct{ id, version int64 }
@@ -40,7 +37,7 @@ func NewNoticeComposer(content NoticeContent, keys *token.Keys, sender Sender) *
 	if sender.Signer == nil {
 		sender.Signer = new(dkim.Signer)
 	}
-	return &NoticeComposer{content: content, keys: keys, sender: sender, recent: map[typeVersion]*noticeForm{}}
+	return &NoticeComposer{content: content, keys: keys, sender: sender, recent: newRecent[typeVersion, *noticeForm](keepTypes)}
 }
 
 // noticeForm is one version of a type, compiled.
@@ -102,10 +99,7 @@ func (c *NoticeComposer) compile(t posthaste.NoticeType) (*noticeForm, error) {
 // form gives one version of a type, from memory if it is known.
 func (c *NoticeComposer) form(ctx context.Context, id, version int64) (*noticeForm, error) {
 	key := typeVersion{id, version}
-	c.mu.Lock()
-	known := c.recent[key]
-	c.mu.Unlock()
-	if known != nil {
+	if known, ok := c.recent.find(key); ok {
 		return known, nil
 	}
 	t, err := c.content.FindNoticeTypeVersion(ctx, id, version)
@@ -116,15 +110,7 @@ func (c *NoticeComposer) form(ctx context.Context, id, version int64) (*noticeFo
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for old := range c.recent {
-		if len(c.recent) < keepTypes {
-			break
-		}
-		delete(c.recent, old)
-	}
-	c.recent[key] = f
+	c.recent.keep(key, f)
 	return f, nil
 }
 
