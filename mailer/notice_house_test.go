@@ -197,7 +197,9 @@ func (h *noticeHouse) schedule() {
 	h.tb.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var scheduling sync.WaitGroup
-	scheduling.Go(func() { mailer.NewNoticeScheduler(h.store, h.bus).Run(ctx) })
+	scheduler := mailer.NewNoticeScheduler(h.store, h.bus)
+	scheduler.Measure(h.metrics)
+	scheduling.Go(func() { scheduler.Run(ctx) })
 	h.tb.Cleanup(func() { cancel(); scheduling.Wait() })
 }
 

@@ -20,6 +20,7 @@ const (
 // lost, ends those whose time ran out, takes back those of lost workers, and
 // forgets what finished ones held. One process runs it at a time; two would do no harm.
 type NoticeScheduler struct {
+	steps
 	schedule  NoticeSchedule
 	publisher NoticePublisher
 	forgotten int64 // up to which call was looked last
@@ -54,14 +55,6 @@ func (s *NoticeScheduler) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
-}
-
-func (s *NoticeScheduler) step(ctx context.Context, what string, do func(context.Context) error) bool {
-	err := do(ctx)
-	if err != nil && ctx.Err() == nil {
-		slog.Error("scheduler step failed", "operation", what, "error", err)
-	}
-	return err == nil
 }
 
 func (s *NoticeScheduler) expire(ctx context.Context) error {

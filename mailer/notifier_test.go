@@ -114,6 +114,21 @@ func measured(tb testing.TB, h *noticeHouse, name string) string {
 	return ""
 }
 
+// TestFailedStepsOfNoticesAreCounted: an alert asks for them.
+func TestFailedStepsOfNoticesAreCounted(t *testing.T) {
+	t.Parallel()
+	h := buildNotices(t)
+	h.bus.Close() // retries that are due cannot be queued
+	h.accept(callTo(h.kind(posthaste.Necessary).Key, "ann@example.com"))
+	h.schedule()
+	for deadline := time.Now().Add(20 * time.Second); measured(t, h, "posthaste_scheduler_failures_total") == "0"; {
+		if time.Now().After(deadline) {
+			t.Fatal("no failed step is counted")
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
 // TestAnUnansweredNoticeGoesAgainUnchanged: signed, with HTML and files, each
 // attempt is the same message, so that whoever got it twice can tell.
 func TestAnUnansweredNoticeGoesAgainUnchanged(t *testing.T) {

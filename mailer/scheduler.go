@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"posthaste"
-	"posthaste/internal/metrics"
 )
 
 const (
@@ -24,18 +23,15 @@ const (
 // workers, and ends what is done. One process runs it at a time; two would do
 // no harm, since each step is a transaction that checks the state it starts from.
 type Scheduler struct {
+	steps
 	schedule  Schedule
 	publisher Publisher
-	metrics   *metrics.Metrics // nil: nobody measures
 }
 
 // NewScheduler makes a Scheduler.
 func NewScheduler(schedule Schedule, publisher Publisher) *Scheduler {
 	return &Scheduler{schedule: schedule, publisher: publisher}
 }
-
-// Measure has the scheduler tell what it does. It is called before Run.
-func (s *Scheduler) Measure(m *metrics.Metrics) { s.metrics = m }
 
 // Run works until ctx ends. A step that fails is logged and tried again at the next tick.
 func (s *Scheduler) Run(ctx context.Context) {
@@ -64,16 +60,6 @@ func (s *Scheduler) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 	}
-}
-
-// step reports whether do succeeded.
-func (s *Scheduler) step(ctx context.Context, what string, do func(context.Context) error) bool {
-	err := do(ctx)
-	if err != nil && ctx.Err() == nil {
-		slog.Error("scheduler step failed", "operation", what, "error", err)
-		s.metrics.StepFailed()
-	}
-	return err == nil
 }
 
 func (s *Scheduler) freeze(ctx context.Context) error {

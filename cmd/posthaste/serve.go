@@ -246,6 +246,7 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 		scheduler := mailer.NewScheduler(svc.store, svc.bus)
 		scheduler.Measure(svc.metrics)
 		notices := mailer.NewNoticeScheduler(svc.store, svc.bus)
+		notices.Measure(svc.metrics)
 		running.Go(func() error {
 			svc.bus.LeadScheduling(ctx, id, func(ctx context.Context) {
 				var all sync.WaitGroup
