@@ -165,16 +165,21 @@ func (a *API) listAnnouncements(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	view, err := a.announcementViewer(c)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, listOf(found, limit, view, func(k posthaste.Campaign) int64 { return k.ID }))
+}
+
+// announcementViewer makes views that name types and topics by their keys.
+func (a *API) announcementViewer(c echo.Context) (func(posthaste.Campaign) announcementView, error) {
 	keys, err := a.noticeKeys(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	topics, err := a.topicKeys(c)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, listOf(found, limit, func(k posthaste.Campaign) announcementView { return viewAnnouncement(k, keys, topics) },
-		func(k posthaste.Campaign) int64 { return k.ID }))
+	return func(k posthaste.Campaign) announcementView { return viewAnnouncement(k, keys, topics) }, err
 }
 
 func viewAnnouncement(k posthaste.Campaign, keys, topics map[int64]string) announcementView {
@@ -187,15 +192,11 @@ func viewAnnouncement(k posthaste.Campaign, keys, topics map[int64]string) annou
 }
 
 func (a *API) writeAnnouncement(c echo.Context, status int, k posthaste.Campaign) error {
-	keys, err := a.noticeKeys(c)
+	view, err := a.announcementViewer(c)
 	if err != nil {
 		return err
 	}
-	topics, err := a.topicKeys(c)
-	if err != nil {
-		return err
-	}
-	v := viewAnnouncement(k, keys, topics)
+	v := view(k)
 	if !k.FrozenAt.IsZero() {
 		counts, err := a.store.CountDeliveries(c.Request().Context(), k.ID)
 		if err != nil {
