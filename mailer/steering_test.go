@@ -95,9 +95,7 @@ func TestStopGivesBackWhatIsClaimed(t *testing.T) {
 // given up, and what it had is uncertain; the rest is given back.
 func TestStopDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it waits until the worker gives up, fifteen seconds")
-	}
+	testkit.Slow(t, "it waits until the worker gives up, fifteen seconds")
 	h := build(t, 10)
 	script := testkit.NewScript(t, testkit.At(testkit.Dot, testkit.Stall()))
 	stop := h.run(dialerPatient(t, script.URL()), 1)
@@ -217,9 +215,7 @@ func (l silentLedger) Beat(ctx context.Context, worker string) error {
 // by itself, and goes on when its beats come through again. So does a notifier.
 func TestWorkerWithoutBeatsBeginsNothing(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it waits for the fence, ten seconds")
-	}
+	testkit.Slow(t, "it waits for the fence, ten seconds")
 	h := build(t, 40)
 	hop := gate{arrived: make(chan string, 40), mail: make(chan struct{})}
 	silent := &atomic.Bool{}
@@ -268,9 +264,7 @@ func (l brokenLedger) Release(ctx context.Context, c posthaste.Chunk, worker str
 // away leaves its window open, so that what it had sent is not sent again.
 func TestWhatCannotBeRecordedIsNotReleased(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it waits until the worker gives up, ten seconds")
-	}
+	testkit.Slow(t, "it waits until the worker gives up, ten seconds")
 	h := build(t, 5)
 	sink := testkit.NewSink(t, testkit.SinkOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -291,9 +285,7 @@ func TestWhatCannotBeRecordedIsNotReleased(t *testing.T) {
 // meanwhile, so that a beat that gets through again is no leave to go on with it.
 func TestWorkerThatWasSilentGoesOnWithNothing(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("it waits for the fence, ten seconds")
-	}
+	testkit.Slow(t, "it waits for the fence, ten seconds")
 	h := build(t, 40)
 	hop := gate{arrived: make(chan string, 40), mail: make(chan struct{})}
 	silent := &atomic.Bool{}

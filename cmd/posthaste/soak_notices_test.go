@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"posthaste"
+	"posthaste/internal/testkit"
 )
 
 // storm are clients that have notices sent, each again and again with the same
@@ -164,9 +165,7 @@ const stormNotices = 10_000
 // TestNoticesInAStorm: 10,000 notices by 16 clients that repeat themselves, while
 // workers, web process, scheduler, brokers and database are killed.
 func TestNoticesInAStorm(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes half a minute")
-	}
+	testkit.Slow(t, "it takes half a minute")
 	t.Parallel()
 	s := newSoak(t)
 	s.web.program.call("POST", "/notice-types", noticeType("receipt", ""), 201, nil)

@@ -197,9 +197,7 @@ func (s *soak) must(err error) {
 // is not listed, the ledger adds up at every look, no more is uncertain than was
 // under way, and every notice arrives, with one Message-ID.
 func TestSoak(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it takes a minute")
-	}
+	testkit.Slow(t, "it takes a minute")
 	t.Parallel()
 	s := newSoak(t)
 	s.web.program.addTopic()

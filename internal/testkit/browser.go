@@ -27,7 +27,7 @@ func Browser(tb testing.TB) context.Context {
 		}
 	}
 	if path == "" {
-		missing(tb, "Chromium: there is none in PATH")
+		Missing(tb, "Chromium: there is none in PATH")
 	}
 	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.UserDataDir(tb.TempDir()), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),

@@ -13,12 +13,20 @@ import (
 	"testing"
 )
 
-// missing skips the test for want of a part of the machine, or fails it under
+// Missing skips the test for want of a part of the machine, or fails it under
 // POSTHASTE_TEST_STRICT=1, so that CI cannot pass by skipping.
-func missing(tb testing.TB, what string) {
+func Missing(tb testing.TB, what string) {
 	tb.Helper()
 	if os.Getenv("POSTHASTE_TEST_STRICT") == "1" {
 		tb.Fatalf("testkit: %s (POSTHASTE_TEST_STRICT=1)", what)
 	}
 	tb.Skipf("testkit: skipped: %s", what)
+}
+
+// Slow leaves a test out under -short, as Missing does, since it takes a while.
+func Slow(tb testing.TB, what string) {
+	tb.Helper()
+	if testing.Short() {
+		Missing(tb, "-short: "+what)
+	}
 }

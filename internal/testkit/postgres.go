@@ -29,7 +29,7 @@ func Postgres(tb testing.TB) string {
 	if server == "" {
 		local, err := localPostgres()
 		if err != nil {
-			missing(tb, "PostgreSQL: "+err.Error())
+			Missing(tb, "PostgreSQL: "+err.Error())
 		}
 		server = local.url
 	}

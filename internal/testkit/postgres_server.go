@@ -56,7 +56,7 @@ func NewPostgresServer(tb testing.TB) *PostgresServer {
 	tb.Helper()
 	bin, err := postgresBinaries()
 	if err != nil {
-		missing(tb, "PostgreSQL: "+err.Error())
+		Missing(tb, "PostgreSQL: "+err.Error())
 	}
 	dir, err := socketFolder()
 	if err != nil {

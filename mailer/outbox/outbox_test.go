@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"posthaste"
+	"posthaste/internal/testkit"
 	"posthaste/mailer/outbox"
 	"posthaste/mailer/relay"
 )
@@ -86,7 +87,7 @@ func TestKeptMessage(t *testing.T) {
 func TestFilesAreOursAlone(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("no permission bits")
+		testkit.Missing(t, "permission bits")
 	}
 	dir := t.TempDir()
 	_, conn := open(t, dir)
@@ -245,7 +246,7 @@ func TestReadKeepsToItsFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(dir, "secret.eml"), filepath.Join(inner, id[:10], id+".eml")); err != nil {
-		t.Skip("no symbolic links here")
+		testkit.Missing(t, "symbolic links: "+err.Error())
 	}
 	if got, err := folder.Read(id); err == nil {
 		t.Errorf("a link out of the folder was followed: %q", got)
@@ -318,7 +319,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	t.Parallel()
 	if runtime.GOOS == "windows" {
-		t.Skip("no ulimit")
+		testkit.Missing(t, "ulimit")
 	}
 	dir := t.TempDir()
 	child := exec.Command("/bin/sh", "-c", `trap '' XFSZ; ulimit -f 64; exec "$0" -test.run '^TestFullDisk$'`, os.Args[0])
