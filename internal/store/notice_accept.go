@@ -143,20 +143,31 @@ func (s *Store) acceptNext(ctx context.Context) {
 	if err = s.prepare(ctx); err != nil {
 		return
 	}
-	for range acceptTries {
-		if err = s.acceptBatch(ctx, batch); !inTheWay(err) {
-			break
+	if err = s.acceptBatch(ctx, batch); err != nil && len(batch) > 1 && !errors.Is(err, posthaste.Unavailable) {
+		for _, a := range batch { // what is wrong with one call concerns no other
+			a.err = s.acceptBatch(ctx, []*acceptance{a})
 		}
+		err = nil
 	}
 	for _, a := range batch {
-		if err == nil && a.call.ID == 0 { // its key was used before
+		if err == nil && a.err == nil && a.call.ID == 0 { // its key was used before
 			a.err = translate("find notice call", findAnswer(ctx, s.db, &a.call))
 		}
 	}
 }
 
-// acceptBatch takes calls in with one transaction.
-func (s *Store) acceptBatch(ctx context.Context, batch []*acceptance) error {
+// acceptBatch takes calls in with one transaction, which is tried again when
+// another one was in its way.
+func (s *Store) acceptBatch(ctx context.Context, batch []*acceptance) (err error) {
+	for range acceptTries {
+		if err = s.acceptOnce(ctx, batch); !inTheWay(err) {
+			break
+		}
+	}
+	return err
+}
+
+func (s *Store) acceptOnce(ctx context.Context, batch []*acceptance) error {
 	return s.inTx(ctx, "accept notices", func(ctx context.Context, tx bun.Tx) error {
 		now := time.Now().UTC().Truncate(time.Microsecond)
 		fresh, err := addCalls(ctx, tx, batch, now)

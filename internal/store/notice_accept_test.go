@@ -236,3 +236,31 @@ func TestAMandatoryAnnouncementIsAuditedBeforeItGoes(t *testing.T) {
 		}
 	})
 }
+
+// TestACallThatFailsTakesNoOtherWithIt, though calls share transactions.
+func TestACallThatFailsTakesNoOtherWithIt(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		kind := noticeType(t, s, "receipt", posthaste.Necessary)
+		fault := errors.New("no answer can be made")
+		var all sync.WaitGroup
+		for i := range 60 {
+			all.Go(func() {
+				if i%10 == 3 {
+					if _, err := s.AcceptNotices(t.Context(), callFor(kind, "", email(i)), func(posthaste.NoticeCall) (json.RawMessage, error) { return nil, fault }); !errors.Is(err, fault) {
+						t.Errorf("call %d: %v", i, err)
+					}
+					return
+				}
+				call, err := s.AcceptNotices(t.Context(), callFor(kind, "", email(i)), answer)
+				if err != nil || call.ID == 0 || len(call.Answer) == 0 {
+					t.Errorf("call %d: %v", i, err)
+				}
+			})
+		}
+		all.Wait()
+		if found, err := s.ListNotices(t.Context(), posthaste.NoticeFilter{}, 0, 100); err != nil || len(found) != 54 {
+			t.Errorf("%d notices stand, want 54 (%v)", len(found), err)
+		}
+	})
+}
