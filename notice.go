@@ -107,8 +107,7 @@ type NoticeCall struct {
 	ID          int64
 	Type        NoticeType
 	KeyID       int64
-	Actor       string // name of the key
-	RequestID   string // of the request, for the audit log
+	Origin      Origin // its Actor is the name of the key
 	Idempotency string // the caller's key, or empty
 	BodyHash    []byte // tells whether a repeated key has the same body
 	Data        json.RawMessage

@@ -4,7 +4,11 @@
 // imports the standard library only, so every other package may import it.
 package posthaste
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Recipient is a person, at one address. All its texts are UTF-8 without NUL.
 type Recipient struct {
@@ -16,6 +20,18 @@ type Recipient struct {
 	Attributes map[string]string
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
+}
+
+// Differs names the fields in which two records of a recipient are not the same.
+func (r Recipient) Differs(from Recipient) (fields []string) {
+	for name, differs := range map[string]bool{"email": r.Email != from.Email, "name": r.Name != from.Name, "locale": r.Locale != from.Locale,
+		"time_zone": r.TimeZone != from.TimeZone, "attributes": !maps.Equal(r.Attributes, from.Attributes)} {
+		if differs {
+			fields = append(fields, name)
+		}
+	}
+	slices.Sort(fields)
+	return fields
 }
 
 // Topic is what a recipient chooses to read about; every campaign has exactly one.

@@ -131,7 +131,10 @@ func (c *console) readDeliveries(ctx echo.Context, l ledger, id int64, state pos
 		}
 		lists = append(lists, list)
 	}
-	return lists, nil
+	if len(lists) == 0 {
+		return nil, nil
+	}
+	return lists, c.store.Audit(ctx.Request().Context(), "campaign.read_deliveries", fmt.Sprintf("campaign/%d", id))
 }
 
 // name is what a campaign is called where it has to be called something.

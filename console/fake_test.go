@@ -52,6 +52,8 @@ func (s store) CountDeliveries(context.Context, int64) (posthaste.Counts, error)
 
 func (s store) CountHits(context.Context, int64) (posthaste.Hits, error) { return s.hits, s.fault }
 
+func (s store) Audit(context.Context, string, string, ...string) error { return s.fault }
+
 func (s store) ListDeliveries(_ context.Context, _ int64, state posthaste.DeliveryState, after int64, limit int) ([]posthaste.Delivery, error) {
 	var found []posthaste.Delivery
 	for _, d := range s.deliveries {

@@ -30,6 +30,9 @@ func (c *console) outboxList(ctx echo.Context) error {
 		page.Messages = list[:messagesPerPage]
 		page.Next = page.Messages[messagesPerPage-1].ID
 	}
+	if err := c.store.Audit(ctx.Request().Context(), "outbox.list", "outbox"); err != nil {
+		return err
+	}
 	return c.render(ctx, "outbox.html", frame{Title: "Outbox", Section: "outbox", Page: page})
 }
 
@@ -45,6 +48,9 @@ type messagePage struct {
 func (c *console) message(ctx echo.Context) error {
 	id, raw, err := c.readMessage(ctx)
 	if err != nil {
+		return err
+	}
+	if err := c.store.Audit(ctx.Request().Context(), "outbox.read", "outbox"); err != nil {
 		return err
 	}
 	page := messagePage{mail: parse(raw), ID: id, Show: ctx.QueryParam("show"), Width: ctx.QueryParam("width"), Size: int64(len(raw))}

@@ -21,6 +21,8 @@ type Store interface {
 	// ListDeliveries gives up to limit deliveries in that state, or in any when
 	// it is empty, by number, beginning behind after.
 	ListDeliveries(ctx context.Context, campaignID int64, state posthaste.DeliveryState, after int64, limit int) ([]posthaste.Delivery, error)
+	// Audit notes that data about people are shown.
+	Audit(ctx context.Context, action, object string, details ...string) error
 }
 
 // Outbox holds the mail of a service whose mail does not leave. It must be safe

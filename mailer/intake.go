@@ -40,7 +40,7 @@ func NewNoticeIntake(ledger Intake, composer *NoticeComposer, publisher NoticePu
 
 // Accept checks a call against its type, stores it and queues its notices; once
 // it returns they are in the ledger for good. The type is named by call.Type.Key
-// and must allow call.Actor. What is wrong is an Invalid error by JSON pointers;
+// and must allow call.Origin.Actor. What is wrong is an Invalid error by JSON pointers;
 // of several recipients, those who cannot get theirs are Refused and the others do.
 // A repetition is given back with its first answer.
 func (i *NoticeIntake) Accept(ctx context.Context, call posthaste.NoticeCall, answer func(posthaste.NoticeCall) (json.RawMessage, error)) (posthaste.NoticeCall, error) {
@@ -91,7 +91,7 @@ func (i *NoticeIntake) check(ctx context.Context, call *posthaste.NoticeCall) er
 		return err
 	}
 	t := form.NoticeType
-	if len(t.Keys) > 0 && !slices.Contains(t.Keys, call.Actor) {
+	if len(t.Keys) > 0 && !slices.Contains(t.Keys, call.Origin.Actor) {
 		return &posthaste.Error{Kind: posthaste.Forbidden, Message: "this key may not send notices of this type", Fields: []posthaste.Field{{Name: "/type", Reason: "does not allow this key"}}}
 	}
 	call.Type = t

@@ -259,7 +259,7 @@ func TestIntakeTakesTheTypesValidity(t *testing.T) {
 		t.Errorf("it is valid until %s, want %s", n.ValidUntil, c.ValidUntil)
 	}
 	allowed := callTo("ours", "ann@example.com")
-	allowed.Actor = "erp"
+	allowed.Origin.Actor = "erp"
 	h.accept(allowed)
 }
 
@@ -304,7 +304,7 @@ func TestARepeatedCallGetsItsFirstAnswer(t *testing.T) {
 	for name, change := range map[string]func(*posthaste.NoticeCall){
 		"another body":                    func(c *posthaste.NoticeCall) { c.BodyHash = []byte("other") },
 		"another body of a type it may":   func(c *posthaste.NoticeCall) { c.Type.Key, c.BodyHash = "bare", []byte("other") },
-		"another body that would do well": func(c *posthaste.NoticeCall) { c.Type.Key, c.BodyHash, c.Actor = "ours", []byte("other"), "crm" },
+		"another body that would do well": func(c *posthaste.NoticeCall) { c.Type.Key, c.BodyHash, c.Origin.Actor = "ours", []byte("other"), "crm" },
 	} {
 		c := call()
 		change(&c)
@@ -314,7 +314,7 @@ func TestARepeatedCallGetsItsFirstAnswer(t *testing.T) {
 		}
 	}
 	other := call()
-	other.KeyID, other.Type.Key, other.Actor = 2, "ours", "erp"
+	other.KeyID, other.Type.Key, other.Origin.Actor = 2, "ours", "erp"
 	if got, err := h.intake.Accept(t.Context(), other, answer); err != nil || got.Repeated || got.ID == first.ID {
 		t.Errorf("the same Idempotency-Key of another API key: %+v (%v)", got, err)
 	}

@@ -64,7 +64,7 @@ func build(tb testing.TB, n int) *house {
 	var err error
 	h.keys, err = token.Load(filepath.Join(dir, "secret"))
 	must(tb, err)
-	h.store, err = store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), h.keys.HashAddress)
+	h.store, err = store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), h.keys)
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, h.store.Close()) })
 	_, err = h.store.Migrate(tb.Context())

@@ -50,7 +50,7 @@ func buildNotices(tb testing.TB) *noticeHouse {
 	dir := tb.TempDir()
 	keys, err := token.Load(filepath.Join(dir, "secret"))
 	must(tb, err)
-	h.store, err = store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), keys.HashAddress)
+	h.store, err = store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), keys)
 	must(tb, err)
 	tb.Cleanup(func() { must(tb, h.store.Close()) })
 	_, err = h.store.Migrate(tb.Context())
@@ -99,7 +99,7 @@ const orderData = `{"order": {"id": "A-7", "items": ["Tea & cake", "Cup"]}}`
 
 // callTo asks for one notice for each address.
 func callTo(key string, addresses ...string) posthaste.NoticeCall {
-	call := posthaste.NoticeCall{Type: posthaste.NoticeType{Key: key}, KeyID: 1, Actor: "shop", RequestID: "req", Data: json.RawMessage(orderData)}
+	call := posthaste.NoticeCall{Type: posthaste.NoticeType{Key: key}, KeyID: 1, Origin: posthaste.Origin{Actor: "shop", RequestID: "req"}, Data: json.RawMessage(orderData)}
 	for i, a := range addresses {
 		call.Notices = append(call.Notices, posthaste.Notice{Index: i, Email: a, Canonical: a, Name: "Ann"})
 	}

@@ -255,10 +255,10 @@ func TestNoticeToAnUnknownAddressBounces(t *testing.T) {
 	if got := h.noticeSays(second[0]); got != "suppressed" {
 		t.Errorf("the ledger says %s", got)
 	}
-	audit, err := h.store.ListAudit(t.Context(), fmt.Sprintf("notice/%d", recall[0]), 0, 10)
+	audit, err := h.store.ListAudit(t.Context(), posthaste.AuditFilter{Object: fmt.Sprintf("notice/%d", recall[0])}, 0, 10)
 	must(t, err)
 	if !slices.ContainsFunc(audit, func(e posthaste.AuditEntry) bool {
-		return e.Action == "notice.sent_despite_suppression" && e.Reason == "hard_bounce: product recall"
+		return e.Action == "notice.send_despite_suppression" && e.Reason == "product recall" && e.Details["suppressed_by"] == "hard_bounce"
 	}) {
 		t.Errorf("the audit log has %+v", audit)
 	}

@@ -142,7 +142,7 @@ func (s *Service) note(c echo.Context, kind posthaste.HitKind, claims token.Clai
 		return
 	}
 	err := s.hits.PublishHit(posthaste.Hit{ID: rand.Text(), Kind: kind, CampaignID: claims.CampaignID, Number: claims.Number,
-		RecipientID: claims.RecipientID, Link: claims.Link, Network: web.NetworkOf(c), At: time.Now().UTC().Truncate(time.Minute)})
+		RecipientID: claims.RecipientID, Link: claims.Link, Network: web.OriginOf(c).Network, At: time.Now().UTC().Truncate(time.Minute)})
 	if err != nil {
 		if now := time.Now().Unix(); s.warned.Swap(now) != now { // once a second: there may be thousands
 			slog.Warn("hits are not counted", "error", err)

@@ -67,7 +67,7 @@ func open(tb testing.TB) *post {
 	var err error
 	p.keys, err = token.Load(filepath.Join(dir, "secret"))
 	must(tb, err)
-	p.store, err = store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), p.keys.HashAddress)
+	p.store, err = store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), p.keys)
 	must(tb, err)
 	tb.Cleanup(func() { _ = p.store.Close() }) // some tests close it themselves
 	_, err = p.store.Migrate(tb.Context())

@@ -102,7 +102,7 @@ func loadKeys(tb testing.TB, path string) *token.Keys {
 
 func openStore(tb testing.TB, dir string, keys *token.Keys) *store.Store {
 	tb.Helper()
-	s, err := store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), keys.HashAddress)
+	s, err := store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), keys)
 	must(tb, err)
 	tb.Cleanup(func() { _ = s.Close() }) // some tests close it themselves
 	_, err = s.Migrate(tb.Context())

@@ -57,7 +57,7 @@ func (s *Service) unsubscribe(c echo.Context) error {
 		return s.writeUnsubscribe(c, http.StatusUnprocessableEntity, claims, false)
 	}
 	err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: claims.TopicID,
-		Channel: channel, Network: web.NetworkOf(c)})
+		Channel: channel, Network: web.OriginOf(c).Network})
 	if err != nil {
 		return err
 	}

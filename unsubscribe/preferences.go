@@ -48,7 +48,7 @@ func (s *Service) changePreferences(c echo.Context) error {
 	switch {
 	case form.Get("stop") == "all":
 		err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: posthaste.AllTopics,
-			Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)})
+			Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network})
 	case form.Has("save"):
 		err = s.save(c, claims.RecipientID, form)
 	default:
@@ -78,7 +78,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 			decision = posthaste.Given
 		}
 		return posthaste.Consent{RecipientID: recipientID, Purpose: p, TopicID: topicID, Decision: decision,
-			Channel: posthaste.ByPreferences, Source: source, Wording: wording, Network: web.NetworkOf(c)}
+			Channel: posthaste.ByPreferences, Source: source, Wording: wording, Network: web.OriginOf(c).Network}
 	}
 	var entries []posthaste.Consent
 	var unconfirmed error
@@ -86,7 +86,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 	for _, topic := range topics {
 		ticked, had := form.Has(topicField(topic.ID)), slices.Contains(now.Topics, topic.ID)
 		chosen = chosen || ticked
-		out := posthaste.OptOut{RecipientID: recipientID, TopicID: topic.ID, Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)}
+		out := posthaste.OptOut{RecipientID: recipientID, TopicID: topic.ID, Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network}
 		switch {
 		case had && !ticked:
 			unconfirmed = errors.Join(unconfirmed, s.Stop(ctx, out)) // the other withdrawals are committed all the same
@@ -103,7 +103,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 		switch {
 		case !slices.Contains(form["shown"], field): // the page was older
 		case !ticked:
-			out := posthaste.OptOut{RecipientID: recipientID, TopicID: as, Channel: posthaste.ByPreferences, Network: web.NetworkOf(c)}
+			out := posthaste.OptOut{RecipientID: recipientID, TopicID: as, Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network}
 			unconfirmed = errors.Join(unconfirmed, s.Stop(ctx, out))
 		case n.Off:
 			entries = append(entries, decide(posthaste.ForNotice, as, true, n.Name))

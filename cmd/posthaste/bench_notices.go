@@ -44,7 +44,7 @@ type notices struct {
 func (n *notices) prepare(ctx context.Context) error {
 	key, hash := api.NewKey()
 	n.key, n.asked = key, map[string]time.Time{}
-	if _, err := n.store.PutKey(ctx, posthaste.Key{Name: "bench", Scopes: []posthaste.Scope{posthaste.SendNotices}}, hash, "bench"); err != nil {
+	if _, err := n.store.PutKey(ctx, posthaste.Key{Name: "bench", Scopes: []posthaste.Scope{posthaste.SendNotices}}, hash); err != nil {
 		return err
 	}
 	_, err := n.store.AddNoticeType(ctx, posthaste.NoticeType{Key: benchType, Name: "Bench", Reason: "you measure", Kind: posthaste.Necessary, From: "account@bench.example",

@@ -134,7 +134,7 @@ func (d demo) notify(ctx context.Context) error {
 		return err
 	}
 	email := sampleEmail(0)
-	call := posthaste.NoticeCall{Actor: "demo", Idempotency: "demo", BodyHash: []byte(kind.Key), Data: data, Notices: []posthaste.Notice{{Email: email, Canonical: email}}}
+	call := posthaste.NoticeCall{Origin: posthaste.Origin{Actor: "demo"}, Idempotency: "demo", BodyHash: []byte(kind.Key), Data: data, Notices: []posthaste.Notice{{Email: email, Canonical: email}}}
 	call.Type.Key = kind.Key
 	call, err := d.intake.Accept(ctx, call, api.AnswerNotices)
 	if err != nil || call.Repeated {
@@ -217,7 +217,7 @@ func (d demo) printLedger(c posthaste.Campaign, counts posthaste.Counts) error {
 // show says where to look. The key is new at every start, since only its hash is kept.
 func (d demo) show(ctx context.Context, c posthaste.Campaign) error {
 	key, hash := api.NewKey()
-	if _, err := d.store.PutKey(ctx, posthaste.Key{Name: "demo", Scopes: posthaste.Scopes}, hash, posthaste.BySystem); err != nil {
+	if _, err := d.store.PutKey(ctx, posthaste.Key{Name: "demo", Scopes: posthaste.Scopes}, hash); err != nil {
 		return err
 	}
 	console := strings.Replace(localURL(d.operators), "http://", "http://demo:"+key+"@", 1)

@@ -81,7 +81,7 @@ func callOf(m inbound.Submission, k posthaste.Key) (call posthaste.NoticeCall, e
 	if err != nil {
 		return call, err
 	}
-	call = posthaste.NoticeCall{KeyID: k.ID, Actor: k.Name, Data: data, Files: m.Files, ValidUntil: m.ValidUntil, BodyHash: sum[:]}
+	call = posthaste.NoticeCall{KeyID: k.ID, Origin: posthaste.Origin{Actor: k.Name}, Data: data, Files: m.Files, ValidUntil: m.ValidUntil, BodyHash: sum[:]}
 	call.Type.Key = m.Type
 	if m.Idempotency != "" { // a message to many may come in several transactions
 		to := sha256.Sum256([]byte(strings.Join(slices.Sorted(slices.Values(m.To)), "\n")))

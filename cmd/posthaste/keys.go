@@ -10,9 +10,6 @@ import (
 	"posthaste/internal/api"
 )
 
-// byCommandLine is the actor of what an operator does on a terminal.
-const byCommandLine = "command line"
-
 type keyCommand struct {
 	Add    keyAddCommand    `cmd:"" help:"Make an API key. It is shown once; a key of the same name stops working."`
 	List   keyListCommand   `cmd:"" help:"Show what keys there are, what each may do and when it was last used."`
@@ -45,7 +42,7 @@ func (k keyAddCommand) Run(e *environment) error {
 	}
 	defer db.Close()
 	text, hash := api.NewKey()
-	if _, err := db.PutKey(e.ctx, key, hash, byCommandLine); err != nil {
+	if _, err := db.PutKey(e.ctx, key, hash); err != nil {
 		return err
 	}
 	fmt.Fprintln(e.out, text)
@@ -114,5 +111,5 @@ func (k keyRevokeCommand) Run(e *environment) error {
 		return err
 	}
 	defer db.Close()
-	return db.RevokeKey(e.ctx, k.Name, byCommandLine)
+	return db.RevokeKey(e.ctx, k.Name)
 }

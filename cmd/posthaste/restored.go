@@ -140,6 +140,9 @@ func (restoredCommand) Run(e *environment) error {
 	if ended > 0 {
 		fmt.Fprintf(e.out, "%d account notices were on their way at the time of the backup and are ended, since they may have been sent: GET /api/v1/notices?state=expired lists them.\n", ended)
 	}
+	if err := db.NoteRestored(e.ctx); err != nil {
+		return err
+	}
 	held := 0
 	for _, list := range []func(context.Context, int64, int) ([]posthaste.Campaign, error){db.ListCampaigns, db.ListAnnouncements} {
 		n, err := hold(e, db, list)

@@ -23,6 +23,7 @@ type commands struct {
 	Bench    benchCommand    `cmd:"" help:"Measure how fast it sends, with data of its own."`
 	Sink     sinkCommand     `cmd:"" help:"Run an SMTP server that takes every message and keeps none, to try sending out."`
 	Key      keyCommand      `cmd:"" help:"API keys."`
+	Audit    auditCommand    `cmd:"" help:"The log of all operations."`
 }
 
 // environment is what a command runs in.
@@ -55,7 +56,7 @@ func run(ctx context.Context, args, env []string, out io.Writer) error {
 	if err != nil {
 		return readable(err)
 	}
-	return readable(parsed.Run(&environment{ctx, cfg, env, out}))
+	return readable(parsed.Run(&environment{posthaste.WithOrigin(ctx, posthaste.Origin{Actor: posthaste.ByCommandLine}), cfg, env, out}))
 }
 
 // readable makes the faulty fields of an error a list.

@@ -88,6 +88,7 @@ func (s serveCommand) Run(e *environment) error {
 	if s.Demo && slices.ContainsFunc(demoRoles, func(role string) bool { return !s.has(role) }) {
 		return posthaste.Refuse("--demo", "needs the roles web, public, scheduler and worker")
 	}
+	e.ctx = posthaste.WithOrigin(e.ctx, posthaste.Origin{Actor: posthaste.BySystem})
 	svc := &service{config: e.config, metrics: metrics.New()}
 	defer svc.close()
 	if err := svc.open(e, s); err != nil {
@@ -253,6 +254,7 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 				all.Go(func() { scheduler.Run(ctx) })
 				all.Go(func() { notices.Run(ctx) })
 				all.Go(func() { svc.sendWebhooks(ctx) })
+				all.Go(func() { svc.sealAudit(ctx) })
 				all.Wait()
 			})
 			return nil
@@ -311,13 +313,13 @@ func (svc *service) sendCampaigns(ctx context.Context, id string) error {
 func (svc *service) serveOperators(ctx context.Context) error {
 	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies, Metrics: svc.metrics})
 	api.New(api.Parts{Store: svc.store, Composer: svc.composer, Workers: svc.bus, OptOuts: svc.unsub, Notices: svc.notices, Intake: svc.intake, Webhooks: svc.hooks(),
-		Meter: svc.meter}).Register(e)
+		Heads: heads{svc.store, svc.keys}, Meter: svc.meter}).Register(e)
 	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store, svc.meter), api.Require(posthaste.UseConsole, svc.meter)), svc.store, svc.hop.outbox)
 	return web.Serve(ctx, e, svc.operators, operatorTimeout, grace)
 }
 
 func (svc *service) servePublic(ctx context.Context) error {
-	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Pages: true, Metrics: svc.metrics})
+	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Pages: true, Actor: posthaste.ByRecipient, Metrics: svc.metrics})
 	svc.unsub.Register(e)
 	beacons := tracker.New(svc.store, svc.bus, svc.keys)
 	beacons.Measure(svc.metrics)

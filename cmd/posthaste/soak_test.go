@@ -59,7 +59,7 @@ func newSoak(t *testing.T) *soak {
 		s.workers = append(s.workers, s.start("worker"))
 	}
 	socket := strings.TrimSuffix(s.postgres.Socket(), "/.s.PGSQL.5432")
-	if s.ledger, err = store.Open(t.Context(), "postgres://postgres@/postgres?host="+socket, keys.HashAddress); err != nil {
+	if s.ledger, err = store.Open(t.Context(), "postgres://postgres@/postgres?host="+socket, keys); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.ledger.Close() })

@@ -17,7 +17,7 @@ func (e *environment) openStore() (*store.Store, *token.Keys, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	db, err := store.Open(e.ctx, e.config.DatabaseURL, keys.HashAddress)
+	db, err := store.Open(e.ctx, e.config.DatabaseURL, keys)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,7 +83,7 @@ func (i importCommand) Run(e *environment) error {
 		return err
 	}
 	bar := newBytesBar(e.out, info.Size(), "Importing")
-	report, err := recipientfile.Import(e.ctx, db, bar.reader(file), posthaste.Import{TopicID: topic.ID, DryRun: i.DryRun, Actor: byCommandLine,
+	report, err := recipientfile.Import(e.ctx, db, bar.reader(file), posthaste.Import{TopicID: topic.ID, DryRun: i.DryRun, Actor: posthaste.ByCommandLine,
 		Evidence: posthaste.Evidence{Source: i.Source, Wording: i.Wording}})
 	bar.finish()
 	if err != nil {

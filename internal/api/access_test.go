@@ -18,7 +18,7 @@ import (
 func (h *house) keyWith(k posthaste.Key) string {
 	h.tb.Helper()
 	text, hash := api.NewKey()
-	_, err := h.store.PutKey(h.tb.Context(), k, hash, "test")
+	_, err := h.store.PutKey(h.tb.Context(), k, hash)
 	must(h.tb, err)
 	return text
 }

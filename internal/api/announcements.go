@@ -90,7 +90,7 @@ func (a *API) readAnnouncement(c echo.Context) (k posthaste.Campaign, dryRun boo
 	if err := read(c, &in); err != nil {
 		return k, false, pointers(err)
 	}
-	order := posthaste.Announcement{Data: in.Data, Pace: in.Pace, Actor: web.ActorOf(c), BodyHash: hash.Sum(nil)}
+	order := posthaste.Announcement{Data: in.Data, Pace: in.Pace, Actor: web.OriginOf(c).Actor, BodyHash: hash.Sum(nil)}
 	if len(order.Data) == 0 {
 		order.Data = json.RawMessage("{}")
 	}

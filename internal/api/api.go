@@ -23,6 +23,7 @@ type Parts struct {
 	Notices  NoticeComposer
 	Intake   Intake
 	Webhooks Webhooks
+	Heads    Heads
 	Meter    *Meter
 }
 
@@ -35,12 +36,13 @@ type API struct {
 	notices  NoticeComposer
 	intake   Intake
 	webhooks Webhooks
+	heads    Heads
 	meter    *Meter
 }
 
 // New makes the API.
 func New(p Parts) *API {
-	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Notices, p.Intake, p.Webhooks, p.Meter}
+	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Notices, p.Intake, p.Webhooks, p.Heads, p.Meter}
 }
 
 // base is below what all routes are.
@@ -132,5 +134,6 @@ func (a *API) Routes() []Route {
 		{del, "/keys/:key", posthaste.ManageKeys, a.revokeKey},
 		{get, "/usage", "", a.listUsage},
 		{get, "/audit", posthaste.ReadAudit, a.listAudit},
+		{get, "/audit/head", posthaste.ReadAudit, a.showHead},
 	}
 }

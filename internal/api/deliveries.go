@@ -61,6 +61,9 @@ func (a *API) listDeliveries(c echo.Context) error {
 			return err
 		}
 	}
+	if err := a.noteRead(c, k.Word()+".read_deliveries", campaignObject(k)); err != nil {
+		return err
+	}
 	found, err := a.store.ListDeliveries(c.Request().Context(), k.ID, posthaste.DeliveryState(state), after, limit+1)
 	if err != nil {
 		return err

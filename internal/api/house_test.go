@@ -22,6 +22,7 @@ import (
 
 	"posthaste"
 	"posthaste/internal/api"
+	"posthaste/internal/audit"
 	"posthaste/internal/store"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
@@ -111,14 +112,14 @@ func open(tb testing.TB) *house {
 	var err error
 	h.keys, err = token.Load(filepath.Join(dir, "secret"))
 	must(tb, err)
-	h.store, err = store.Open(tb.Context(), "sqlite:"+h.file, h.keys.HashAddress)
+	h.store, err = store.Open(tb.Context(), "sqlite:"+h.file, h.keys)
 	must(tb, err)
 	tb.Cleanup(func() { _ = h.store.Close() }) // some tests close it themselves
 	_, err = h.store.Migrate(tb.Context())
 	must(tb, err)
 	var hash []byte
 	h.key, hash = api.NewKey()
-	_, err = h.store.PutKey(tb.Context(), posthaste.Key{Name: "desk", Scopes: posthaste.Scopes}, hash, "test")
+	_, err = h.store.PutKey(tb.Context(), posthaste.Key{Name: "desk", Scopes: posthaste.Scopes}, hash)
 	must(tb, err)
 	h.serve(h.store, h.composer)
 
@@ -143,6 +144,17 @@ func (h hooks) Secret(w posthaste.Webhook) string {
 	return webhook.FormatSecret(h.keys.WebhookSecret(w.ID, w.Generation))
 }
 
+// heads sign the end of the audit log.
+type heads struct {
+	*store.Store
+	keys *token.Keys
+}
+
+func (h heads) Head(ctx context.Context) (audit.Head, error) {
+	seq, chain, err := h.FindAuditEnd(ctx)
+	return audit.NewHead(h.keys, seq, chain, time.Now()), err
+}
+
 // withFailingTopics is a store that cannot look topics up.
 type withFailingTopics struct{ *store.Store }
 
@@ -156,7 +168,7 @@ func (h *house) serve(s api.Store, c api.Composer) {
 		BounceDomain: "bounces.example.com", ListDomain: "lists.example.com"})
 	h.meter = api.NewMeter(s)
 	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: unsubscribe.New(h.store, h.workers, h.keys, "Example Post Ltd"),
-		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter, Webhooks: hooks{h.store, h.keys}})
+		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter, Webhooks: hooks{h.store, h.keys}, Heads: heads{h.store, h.keys}})
 	h.api.Register(e)
 	h.handler = e
 }

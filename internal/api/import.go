@@ -46,7 +46,7 @@ func (a *API) importRecipients(c echo.Context) error {
 		return err
 	}
 	report, err := recipientfile.Import(r.Context(), a.store, http.MaxBytesReader(c.Response(), r.Body, importLimit),
-		posthaste.Import{TopicID: topic.ID, Evidence: evidence, Actor: web.ActorOf(c), DryRun: dryRun})
+		posthaste.Import{TopicID: topic.ID, Evidence: evidence, Actor: web.OriginOf(c).Actor, DryRun: dryRun})
 	if err != nil {
 		return err
 	}

@@ -64,8 +64,10 @@ func Authenticate(keys Keys, meter *Meter) echo.MiddlewareFunc {
 			if !k.Works(time.Now()) {
 				return &posthaste.Error{Kind: posthaste.Unauthorized, Message: "this API key was revoked or has expired"}
 			}
-			web.SetActor(c, k.Name)
 			c.Set(keyContext, k)
+			if err := noteCaller(c, k); err != nil {
+				return err
+			}
 			if err := limit(c, k, meter); err != nil {
 				meter.count(k, "", http.StatusTooManyRequests)
 				return err

@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"posthaste"
-	"posthaste/internal/web"
 )
 
 // rateMost is the most requests per minute that a key can be held to.
@@ -85,7 +84,7 @@ func (a *API) addKey(c echo.Context) error {
 			Fields: []posthaste.Field{{Name: "name", Reason: "is taken"}}}
 	}
 	key, hash := NewKey()
-	k, err = a.store.PutKey(c.Request().Context(), k, hash, web.ActorOf(c))
+	k, err = a.store.PutKey(c.Request().Context(), k, hash)
 	if err != nil {
 		return err
 	}
@@ -133,7 +132,7 @@ func (a *API) revokeKey(c echo.Context) error {
 			return &posthaste.Error{Kind: posthaste.Forbidden, Message: fmt.Sprintf("that key can do more than this one, which lacks %s", k.Scopes[beyond])}
 		}
 	}
-	if err := a.store.RevokeKey(c.Request().Context(), name, web.ActorOf(c)); err != nil {
+	if err := a.store.RevokeKey(c.Request().Context(), name); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -176,28 +175,4 @@ func (a *API) listUsage(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, list[posthaste.Usage]{Items: append([]posthaste.Usage{}, used...)})
-}
-
-type auditView struct {
-	ID        int64             `json:"id"`
-	At        time.Time         `json:"at"`
-	Actor     string            `json:"actor"`
-	Action    string            `json:"action"`
-	Object    string            `json:"object"`
-	Reason    string            `json:"reason,omitempty"`
-	RequestID string            `json:"request_id,omitempty"`
-	Metadata  map[string]string `json:"metadata,omitempty"`
-}
-
-func (a *API) listAudit(c echo.Context) error {
-	before, limit, err := page(c, "object")
-	if err != nil {
-		return err
-	}
-	entries, err := a.store.ListAudit(c.Request().Context(), c.QueryParam("object"), before, limit+1)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, listOf(entries, limit, func(e posthaste.AuditEntry) auditView { return auditView(e) },
-		func(e posthaste.AuditEntry) int64 { return e.ID }))
 }

@@ -82,7 +82,7 @@ func (a *API) sendNotices(c echo.Context) error {
 		return pointers(err)
 	}
 	k := keyOf(c)
-	call.KeyID, call.Actor, call.RequestID = k.ID, k.Name, web.RequestID(c)
+	call.KeyID, call.Origin = k.ID, web.OriginOf(c)
 	call, err = a.intake.Accept(c.Request().Context(), call, AnswerNotices)
 	if err != nil {
 		return err
@@ -325,6 +325,9 @@ func (a *API) showNotice(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.noteRead(c, "notice.read", "notice/"+strconv.FormatInt(n.ID, 10)); err != nil {
+		return err
+	}
 	v := viewNotice(n)
 	if v.MessageID, err = a.notices.MessageID(c.Request().Context(), n); err != nil {
 		return err
@@ -360,6 +363,9 @@ func (a *API) listNotices(c echo.Context) error {
 		filter.Canonical = addr.Canonical()
 	}
 	if err := f.err(); err != nil {
+		return err
+	}
+	if err := a.noteRead(c, "notice.list", "notices"); err != nil {
 		return err
 	}
 	found, err := a.store.ListNotices(c.Request().Context(), filter, before, limit+1)

@@ -77,7 +77,7 @@ func (a *API) readNoticeType(c echo.Context, key string) (posthaste.NoticeType, 
 	}
 	t := posthaste.NoticeType{Key: in.Key, Version: in.Version, Name: in.Name, Reason: strings.TrimSuffix(in.Reason, "."), Kind: posthaste.Necessary,
 		MandatoryReason: in.MandatoryReason, From: in.From, ReplyTo: in.ReplyTo, Subject: in.Subject, Format: in.Format, Body: in.Body, Text: in.Text,
-		Schema: in.Schema, Validity: defaultValidity, Keys: in.Keys, Actor: web.ActorOf(c)}
+		Schema: in.Schema, Validity: defaultValidity, Keys: in.Keys, Actor: web.OriginOf(c).Actor}
 	if in.Format == "" {
 		t.Format = posthaste.Markdown
 	}

@@ -358,7 +358,7 @@ func TestEventsAreDocumented(t *testing.T) {
 	t.Parallel()
 	h, d := open(t), theDocument(t)
 	s := steps{h: h, d: d, ids: map[string]string{}}
-	hook, err := h.store.AddWebhook(t.Context(), posthaste.Webhook{URL: "https://example.com/", Events: posthaste.EventNames}, "test")
+	hook, err := h.store.AddWebhook(t.Context(), posthaste.Webhook{URL: "https://example.com/", Events: posthaste.EventNames})
 	must(t, err)
 	h.sending()
 	for _, name := range []string{"addNoticeType receipt", "addNoticeType policy", "addTopic weekly-news", "addAnnouncement everybody"} {

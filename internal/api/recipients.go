@@ -86,6 +86,9 @@ func (a *API) showRecipient(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.noteRead(c, "recipient.read", recipientObject(r)); err != nil {
+		return err
+	}
 	return c.JSON(http.StatusOK, viewRecipient(r))
 }
 
@@ -169,6 +172,13 @@ func (a *API) listConsents(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.noteRead(c, "recipient.read_consents", recipientObject(r)); err != nil {
+		return err
+	}
+	return a.writeConsents(c, r)
+}
+
+func (a *API) writeConsents(c echo.Context, r posthaste.Recipient) error {
 	ledger, err := a.store.ListConsents(c.Request().Context(), r.ID)
 	if err != nil {
 		return err
@@ -230,12 +240,12 @@ func (a *API) recordConsent(c echo.Context) error {
 		err = a.optOuts.Stop(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: topic.ID, Channel: posthaste.ByAPI})
 	} else {
 		err = a.store.RecordConsents(ctx, []posthaste.Consent{{RecipientID: r.ID, Purpose: in.Purpose, TopicID: topic.ID, Decision: in.Decision,
-			Channel: posthaste.ByAPI, Source: in.Source, Wording: in.Wording, Actor: web.ActorOf(c)}})
+			Channel: posthaste.ByAPI, Source: in.Source, Wording: in.Wording, Actor: web.OriginOf(c).Actor}})
 	}
 	if err != nil {
 		return err
 	}
-	return a.listConsents(c)
+	return a.writeConsents(c, r)
 }
 
 func (f *faults) oneOf(name, text string, allowed ...string) {

@@ -120,6 +120,9 @@ func (a *API) sendTest(c echo.Context) error {
 	if err := a.composer.CheckSender(); err != nil {
 		return err
 	}
+	if err := a.store.Audit(c.Request().Context(), "campaign.test", campaignObject(k), "to", recipientObject(r)); err != nil {
+		return err
+	}
 	reply, err := a.workers.RequestTest(c.Request().Context(), k.ID, r.ID)
 	if err != nil {
 		return err
@@ -134,6 +137,9 @@ func (a *API) preview(c echo.Context) error {
 	}
 	k, r, err := a.campaignAndRecipient(c, &in, func() (string, string) { return "recipient", in.Recipient })
 	if err != nil {
+		return err
+	}
+	if err := a.noteRead(c, "campaign.preview", recipientObject(r)); err != nil {
 		return err
 	}
 	preview, err := a.composer.Preview(c.Request().Context(), k, r.ID)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"posthaste"
+	"posthaste/internal/audit"
 )
 
 // Keys finds API keys by their SHA-256.
@@ -16,9 +17,9 @@ type Keys interface {
 
 // KeyRing is what the key routes need.
 type KeyRing interface {
-	PutKey(ctx context.Context, k posthaste.Key, hash []byte, actor string) (posthaste.Key, error)
+	PutKey(ctx context.Context, k posthaste.Key, hash []byte) (posthaste.Key, error)
 	ListKeys(ctx context.Context) ([]posthaste.Key, error)
-	RevokeKey(ctx context.Context, name, actor string) error
+	RevokeKey(ctx context.Context, name string) error
 }
 
 // Usage counts what keys do.
@@ -29,7 +30,9 @@ type Usage interface {
 
 // Audit is the log of operations.
 type Audit interface {
-	ListAudit(ctx context.Context, object string, before int64, limit int) ([]posthaste.AuditEntry, error)
+	// Audit notes an operation that changes nothing.
+	Audit(ctx context.Context, action, object string, details ...string) error
+	ListAudit(ctx context.Context, f posthaste.AuditFilter, before int64, limit int) ([]posthaste.AuditEntry, error)
 }
 
 // NoticeTypes is what the routes of notice types need.
@@ -165,13 +168,13 @@ type Intake interface {
 
 // WebhookLedger is where webhooks and their messages are kept.
 type WebhookLedger interface {
-	AddWebhook(ctx context.Context, w posthaste.Webhook, actor string) (posthaste.Webhook, error)
-	SaveWebhook(ctx context.Context, w posthaste.Webhook, actor string) (posthaste.Webhook, error)
-	RotateWebhook(ctx context.Context, id int64, until time.Time, actor string) (posthaste.Webhook, error)
-	DeleteWebhook(ctx context.Context, id int64, actor string) error
+	AddWebhook(ctx context.Context, w posthaste.Webhook) (posthaste.Webhook, error)
+	SaveWebhook(ctx context.Context, w posthaste.Webhook) (posthaste.Webhook, error)
+	RotateWebhook(ctx context.Context, id int64, until time.Time) (posthaste.Webhook, error)
+	DeleteWebhook(ctx context.Context, id int64) error
 	ListWebhooks(ctx context.Context) ([]posthaste.Webhook, error)
 	ListWebhookMessages(ctx context.Context, webhookID int64, state posthaste.WebhookState, before int64, limit int) ([]posthaste.WebhookMessage, error)
-	ReplayWebhook(ctx context.Context, webhookID, messageID int64, actor string) (int64, error)
+	ReplayWebhook(ctx context.Context, webhookID, messageID int64) (int64, error)
 }
 
 // Webhooks is what the webhook routes need.
@@ -185,6 +188,11 @@ type Webhooks interface {
 type Workers interface {
 	AnnounceState(ctx context.Context, campaignID int64, state posthaste.CampaignState) error
 	RequestTest(ctx context.Context, campaignID, recipientID int64) (posthaste.Reply, error)
+}
+
+// Heads signs the end of the audit log.
+type Heads interface {
+	Head(ctx context.Context) (audit.Head, error)
 }
 
 // OptOuts carries out an opt-out, with the same effect and speed as the recipient's own.

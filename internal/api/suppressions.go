@@ -56,7 +56,7 @@ func (a *API) suppress(c echo.Context) error {
 		return err
 	}
 	x, err := a.store.Suppress(c.Request().Context(), addr.Canonical(), posthaste.Suppression{TopicID: topicID,
-		Reason: in.Reason, Evidence: in.Evidence, Actor: web.ActorOf(c)})
+		Reason: in.Reason, Evidence: in.Evidence, Actor: web.OriginOf(c).Actor})
 	if err != nil {
 		return err
 	}
@@ -121,6 +121,9 @@ func (a *API) listSuppressions(c echo.Context) error {
 			return posthaste.RefuseAll(posthaste.FieldsAs(err, "email"))
 		}
 		canonical = addr.Canonical()
+	}
+	if err := a.noteRead(c, "suppression.list", "suppressions"); err != nil {
+		return err
 	}
 	found, err := a.store.ListSuppressions(c.Request().Context(), canonical, after, limit+1)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"posthaste"
-	"posthaste/internal/web"
 )
 
 const (
@@ -76,7 +75,7 @@ func (a *API) addWebhook(c echo.Context) error {
 	if len(known) >= webhooksMost {
 		return &posthaste.Error{Kind: posthaste.Conflict, Message: "there are as many webhooks as there can be"}
 	}
-	if w, err = a.webhooks.AddWebhook(c.Request().Context(), w, web.ActorOf(c)); err != nil {
+	if w, err = a.webhooks.AddWebhook(c.Request().Context(), w); err != nil {
 		return err
 	}
 	return a.writeSecret(c, http.StatusCreated, w)
@@ -143,7 +142,7 @@ func (a *API) patchWebhook(c echo.Context) error {
 	if err := a.checkWebhook(w); err != nil {
 		return err
 	}
-	if w, err = a.webhooks.SaveWebhook(c.Request().Context(), w, web.ActorOf(c)); err != nil {
+	if w, err = a.webhooks.SaveWebhook(c.Request().Context(), w); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, viewWebhook(w))
@@ -154,7 +153,7 @@ func (a *API) deleteWebhook(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := a.webhooks.DeleteWebhook(c.Request().Context(), w.ID, web.ActorOf(c)); err != nil {
+	if err := a.webhooks.DeleteWebhook(c.Request().Context(), w.ID); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
@@ -166,7 +165,7 @@ func (a *API) rotateWebhook(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if w, err = a.webhooks.RotateWebhook(c.Request().Context(), w.ID, time.Now().Add(oldSecretLife), web.ActorOf(c)); err != nil {
+	if w, err = a.webhooks.RotateWebhook(c.Request().Context(), w.ID, time.Now().Add(oldSecretLife)); err != nil {
 		return err
 	}
 	return a.writeSecret(c, http.StatusOK, w)
@@ -230,7 +229,7 @@ func (a *API) replayWebhook(c echo.Context) error {
 			return err
 		}
 	}
-	replayed, err := a.webhooks.ReplayWebhook(c.Request().Context(), w.ID, message, web.ActorOf(c))
+	replayed, err := a.webhooks.ReplayWebhook(c.Request().Context(), w.ID, message)
 	if err != nil {
 		return err
 	}

@@ -14,33 +14,34 @@ import (
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
+		ctx := posthaste.WithOrigin(t.Context(), posthaste.Origin{Actor: "me"})
 		until := time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC()
-		_, err := s.PutKey(t.Context(), posthaste.Key{Name: "shop", Scopes: []posthaste.Scope{posthaste.SendNotices, posthaste.ReadNotices, posthaste.SendNotices}, Rate: 60, ExpiresAt: until}, []byte("h1"), "me")
+		_, err := s.PutKey(ctx, posthaste.Key{Name: "shop", Scopes: []posthaste.Scope{posthaste.SendNotices, posthaste.ReadNotices, posthaste.SendNotices}, Rate: 60, ExpiresAt: until}, []byte("h1"))
 		must(t, err)
-		k, err := s.FindKey(t.Context(), []byte("h1"))
+		k, err := s.FindKey(ctx, []byte("h1"))
 		must(t, err)
 		if k.Name != "shop" || k.Rate != 60 || !k.ExpiresAt.Equal(until) || !slices.Equal(k.Scopes, []posthaste.Scope{posthaste.ReadNotices, posthaste.SendNotices}) || !k.Works(time.Now()) || k.Works(until) {
 			t.Errorf("key %+v", k)
 		}
-		repeated, err := s.PutKey(t.Context(), posthaste.Key{Name: "sly", Scopes: slices.Repeat([]posthaste.Scope{posthaste.ManageKeys}, len(posthaste.Scopes))}, []byte("h0"), "me")
+		repeated, err := s.PutKey(ctx, posthaste.Key{Name: "sly", Scopes: slices.Repeat([]posthaste.Scope{posthaste.ManageKeys}, len(posthaste.Scopes))}, []byte("h0"))
 		must(t, err)
 		if !slices.Equal(repeated.Scopes, []posthaste.Scope{posthaste.ManageKeys}) {
 			t.Errorf("one scope, said often, became %v", repeated.Scopes)
 		}
-		again, err := s.PutKey(t.Context(), posthaste.Key{Name: "shop", Scopes: posthaste.Scopes}, []byte("h2"), "me")
+		again, err := s.PutKey(ctx, posthaste.Key{Name: "shop", Scopes: posthaste.Scopes}, []byte("h2"))
 		must(t, err)
 		if again.ID != k.ID || !slices.Equal(again.Scopes, posthaste.Scopes) {
 			t.Errorf("a new key of the same name: %+v", again)
 		}
-		_, err = s.FindKey(t.Context(), []byte("h1"))
+		_, err = s.FindKey(ctx, []byte("h1"))
 		wantKind(t, err, posthaste.NotFound)
-		must(t, s.RevokeKey(t.Context(), "shop", "me"))
-		if k, err = s.FindKey(t.Context(), []byte("h2")); err != nil || k.Works(time.Now()) {
+		must(t, s.RevokeKey(ctx, "shop"))
+		if k, err = s.FindKey(ctx, []byte("h2")); err != nil || k.Works(time.Now()) {
 			t.Errorf("a revoked key: %+v %v", k, err)
 		}
-		wantKind(t, s.RevokeKey(t.Context(), "shop", "me"), posthaste.NotFound)
-		wantKind(t, s.RevokeKey(t.Context(), "none", "me"), posthaste.NotFound)
-		log, err := s.ListAudit(t.Context(), "key/shop", 0, 10)
+		wantKind(t, s.RevokeKey(ctx, "shop"), posthaste.NotFound)
+		wantKind(t, s.RevokeKey(ctx, "none"), posthaste.NotFound)
+		log, err := s.ListAudit(ctx, posthaste.AuditFilter{Object: "key/shop"}, 0, 10)
 		must(t, err)
 		var did []string
 		for _, e := range log {
@@ -56,7 +57,7 @@ func TestUsageAddsUp(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		for _, name := range []string{"a", "b"} {
-			_, err := s.PutKey(t.Context(), posthaste.Key{Name: name, Scopes: posthaste.Scopes}, []byte(name), "me")
+			_, err := s.PutKey(t.Context(), posthaste.Key{Name: name, Scopes: posthaste.Scopes}, []byte(name))
 			must(t, err)
 		}
 		at := time.Now()
@@ -86,7 +87,7 @@ func TestWebhookMessagesTakeTurnsAndAreReplayed(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		add := func(events ...posthaste.EventName) int64 {
-			w, err := s.AddWebhook(t.Context(), posthaste.Webhook{URL: "https://example.com", Events: events}, "me")
+			w, err := s.AddWebhook(t.Context(), posthaste.Webhook{URL: "https://example.com", Events: events})
 			must(t, err)
 			return w.ID
 		}
@@ -124,29 +125,29 @@ func TestWebhookMessagesTakeTurnsAndAreReplayed(t *testing.T) {
 		if len(dead) != 1 || dead[0].Attempts != 1 || dead[0].Fault != "answered 500" {
 			t.Errorf("dead %+v", dead)
 		}
-		if n, err := s.ReplayWebhook(t.Context(), first, 0, "me"); err != nil || n != 1 {
+		if n, err := s.ReplayWebhook(t.Context(), first, 0); err != nil || n != 1 {
 			t.Errorf("replayed %d %v", n, err)
 		}
-		if n, err := s.ReplayWebhook(t.Context(), second, taken[1], "me"); err != nil || n != 0 {
+		if n, err := s.ReplayWebhook(t.Context(), second, taken[1]); err != nil || n != 0 {
 			t.Errorf("a delivered one was replayed: %d %v", n, err)
 		}
 		if _, again := take(100); !slices.Equal(again, taken[:1]) {
 			t.Errorf("after the replay %v", again)
 		}
-		w, err := s.RotateWebhook(t.Context(), first, now, "me")
+		w, err := s.RotateWebhook(t.Context(), first, now)
 		must(t, err)
 		if w.Generation != 2 || w.OldUntil.IsZero() || !slices.Equal(w.Events, []posthaste.EventName{posthaste.NoticeWasAccepted, posthaste.NoticeHasBounced}) {
 			t.Errorf("rotated %+v", w)
 		}
 		w.DisabledAt = now
-		_, err = s.SaveWebhook(t.Context(), w, "me")
+		_, err = s.SaveWebhook(t.Context(), w)
 		must(t, err)
 		now = now.Add(2 * time.Hour)
 		if hooks, _ := take(100); slices.Contains(hooks, first) || !slices.Contains(hooks, second) {
 			t.Errorf("a disabled one is told: %v", hooks)
 		}
-		must(t, s.DeleteWebhook(t.Context(), second, "me"))
-		wantKind(t, s.DeleteWebhook(t.Context(), second, "me"), posthaste.NotFound)
+		must(t, s.DeleteWebhook(t.Context(), second))
+		wantKind(t, s.DeleteWebhook(t.Context(), second), posthaste.NotFound)
 		if left, err := s.ListWebhooks(t.Context()); err != nil || len(left) != 2 || left[1].ID != other {
 			t.Errorf("left %+v %v", left, err)
 		}

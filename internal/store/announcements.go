@@ -45,7 +45,7 @@ func (s *Store) AddAnnouncement(ctx context.Context, c posthaste.Campaign) (post
 		if err != nil {
 			return err
 		}
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: a.Actor, Action: "announcement.add", Object: campaignObject(row.ID)})
+		return s.appendAudit(ctx, tx, did(ctx, "announcement.add", object("announcement", row.ID)))
 	})
 	return row.campaign(), err
 }
@@ -84,7 +84,7 @@ func (s *Store) ListAnnouncements(ctx context.Context, before int64, limit int) 
 func (s *Store) auditDespite(ctx context.Context, campaignID int64, numbers []int64) error {
 	objects := make([]string, len(numbers))
 	for i, number := range numbers {
-		objects[i] = fmt.Sprintf("%s/%d", campaignObject(campaignID), number)
+		objects[i] = fmt.Sprintf("announcement/%d/%d", campaignID, number)
 	}
 	return s.inTx(ctx, "audit announcement", func(ctx context.Context, tx bun.Tx) error {
 		var noted []string
@@ -99,10 +99,10 @@ func (s *Store) auditDespite(ctx context.Context, campaignID int64, numbers []in
 		var entries []posthaste.AuditEntry
 		for _, object := range objects {
 			if !slices.Contains(noted, object) {
-				entries = append(entries, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: sentDespite, Object: object, Reason: because})
+				entries = append(entries, didBy(posthaste.Origin{Actor: posthaste.BySystem, Reason: because}, sentDespite, object))
 			}
 		}
-		return appendAudit(ctx, tx, entries...)
+		return s.appendAudit(ctx, tx, entries...)
 	})
 }
 

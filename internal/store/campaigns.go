@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -51,12 +52,17 @@ func (r campaignRow) campaign() posthaste.Campaign {
 func (s *Store) AddCampaign(ctx context.Context, c posthaste.Campaign) (posthaste.Campaign, error) {
 	now := micros(time.Now())
 	var row campaignRow
-	err := s.db.NewRaw(`INSERT INTO campaigns (name, topic_id, sender, reply_to, subject, preheader, format, body, layout,
-		track_opens, track_clicks, state, send_at, time_zone, audience, version, created_at, updated_at, frozen_at, sending_since, ended_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0, 1, ?, ?, 0, 0, 0) RETURNING `+campaignColumns,
-		c.Name, c.TopicID, c.From, c.ReplyTo, c.Subject, c.Preheader, c.Format, c.Body, c.Layout,
-		c.Tracking.Opens, c.Tracking.Clicks, posthaste.Draft, now, now).Scan(ctx, &row)
-	return row.campaign(), translate("add campaign", err)
+	err := s.inTx(ctx, "add campaign", func(ctx context.Context, tx bun.Tx) error {
+		if err := tx.NewRaw(`INSERT INTO campaigns (name, topic_id, sender, reply_to, subject, preheader, format, body, layout,
+			track_opens, track_clicks, state, send_at, time_zone, audience, version, created_at, updated_at, frozen_at, sending_since, ended_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0, 1, ?, ?, 0, 0, 0) RETURNING `+campaignColumns,
+			c.Name, c.TopicID, c.From, c.ReplyTo, c.Subject, c.Preheader, c.Format, c.Body, c.Layout,
+			c.Tracking.Opens, c.Tracking.Clicks, posthaste.Draft, now, now).Scan(ctx, &row); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "campaign.add", object("campaign", row.ID)))
+	})
+	return row.campaign(), err
 }
 
 // SaveCampaign writes the content of a draft. Conflict when it is no draft any
@@ -74,10 +80,13 @@ func (s *Store) SaveCampaign(ctx context.Context, c posthaste.Campaign) (posthas
 		if now.Version != c.Version {
 			return conflict("the campaign was changed meanwhile: it is at version %d", now.Version)
 		}
-		return tx.NewRaw(`UPDATE campaigns SET name = ?, topic_id = ?, sender = ?, reply_to = ?, subject = ?, preheader = ?, format = ?,
+		if err := tx.NewRaw(`UPDATE campaigns SET name = ?, topic_id = ?, sender = ?, reply_to = ?, subject = ?, preheader = ?, format = ?,
 			body = ?, layout = ?, track_opens = ?, track_clicks = ?, version = version + 1, updated_at = ? WHERE id = ? RETURNING `+campaignColumns,
 			c.Name, c.TopicID, c.From, c.ReplyTo, c.Subject, c.Preheader, c.Format, c.Body, c.Layout,
-			c.Tracking.Opens, c.Tracking.Clicks, micros(time.Now()), c.ID).Scan(ctx, &row)
+			c.Tracking.Opens, c.Tracking.Clicks, micros(time.Now()), c.ID).Scan(ctx, &row); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "campaign.change", object("campaign", c.ID), "version", strconv.FormatInt(row.Version, 10)))
 	})
 	return row.campaign(), err
 }
@@ -116,7 +125,7 @@ func (s *Store) lockCampaign(ctx context.Context, tx bun.Tx, id int64) (posthast
 // Schedule fixes a draft's links and sets it to be frozen at an instant.
 // version is that of the content whose links these are.
 func (s *Store) Schedule(ctx context.Context, id, version int64, at time.Time, timeZone string, links []string) (posthaste.Campaign, error) {
-	return s.become(ctx, id, posthaste.Scheduled, func(ctx context.Context, tx bun.Tx, now posthaste.Campaign) error {
+	return s.become(ctx, id, "schedule", posthaste.Scheduled, func(ctx context.Context, tx bun.Tx, now posthaste.Campaign) error {
 		if now.Version != version {
 			return conflict("the campaign was changed meanwhile: it is at version %d", now.Version)
 		}
@@ -135,7 +144,7 @@ func (s *Store) Schedule(ctx context.Context, id, version int64, at time.Time, t
 
 // Unschedule takes a scheduled campaign back to a draft.
 func (s *Store) Unschedule(ctx context.Context, id int64) (posthaste.Campaign, error) {
-	return s.become(ctx, id, posthaste.Draft, func(ctx context.Context, tx bun.Tx, _ posthaste.Campaign) error {
+	return s.become(ctx, id, "unschedule", posthaste.Draft, func(ctx context.Context, tx bun.Tx, _ posthaste.Campaign) error {
 		_, err := exec(ctx, tx, "UPDATE campaigns SET send_at = 0, time_zone = '' WHERE id = ?", id)
 		return err
 	})
@@ -143,12 +152,12 @@ func (s *Store) Unschedule(ctx context.Context, id int64) (posthaste.Campaign, e
 
 // Pause stops further claims. Windows that are open run to their end.
 func (s *Store) Pause(ctx context.Context, id int64) (posthaste.Campaign, error) {
-	return s.become(ctx, id, posthaste.Paused, nil)
+	return s.become(ctx, id, "pause", posthaste.Paused, nil)
 }
 
 // Resume lets claims go on; retries get their full time again.
 func (s *Store) Resume(ctx context.Context, id int64) (posthaste.Campaign, error) {
-	return s.become(ctx, id, posthaste.Sending, func(ctx context.Context, tx bun.Tx, c posthaste.Campaign) error {
+	return s.become(ctx, id, "resume", posthaste.Sending, func(ctx context.Context, tx bun.Tx, c posthaste.Campaign) error {
 		if c.State != posthaste.Paused {
 			return conflict("the %s is %s, not paused", c.Word(), c.State)
 		}
@@ -163,7 +172,7 @@ func (s *Store) Resume(ctx context.Context, id int64) (posthaste.Campaign, error
 // Cancel ends a campaign; what no window covers is cancelled at once, the rest
 // when its worker lets go of it.
 func (s *Store) Cancel(ctx context.Context, id int64) (posthaste.Campaign, error) {
-	return s.become(ctx, id, posthaste.CampaignCancelled, func(ctx context.Context, tx bun.Tx, _ posthaste.Campaign) error {
+	return s.become(ctx, id, "cancel", posthaste.CampaignCancelled, func(ctx context.Context, tx bun.Tx, _ posthaste.Campaign) error {
 		if _, err := exec(ctx, tx, "UPDATE campaigns SET ended_at = ? WHERE id = ?", micros(time.Now()), id); err != nil {
 			return err
 		}
@@ -172,7 +181,8 @@ func (s *Store) Cancel(ctx context.Context, id int64) (posthaste.Campaign, error
 }
 
 // become moves a campaign to its next state, with what else belongs to that step.
-func (s *Store) become(ctx context.Context, id int64, next posthaste.CampaignState,
+// verb is what the audit log calls it.
+func (s *Store) become(ctx context.Context, id int64, verb string, next posthaste.CampaignState,
 	also func(context.Context, bun.Tx, posthaste.Campaign) error) (posthaste.Campaign, error) {
 	var row campaignRow
 	err := s.inTx(ctx, "set campaign "+string(next), func(ctx context.Context, tx bun.Tx) error {
@@ -192,7 +202,10 @@ func (s *Store) become(ctx context.Context, id int64, next posthaste.CampaignSta
 				return err
 			}
 		}
-		return tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE id = ?", id).Scan(ctx, &row)
+		if err := tx.NewRaw("SELECT "+campaignColumns+" FROM campaigns WHERE id = ?", id).Scan(ctx, &row); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, now.Word()+"."+verb, object(now.Word(), id)))
 	})
 	return row.campaign(), err
 }

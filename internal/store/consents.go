@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -49,8 +50,26 @@ func (s *Store) RecordConsents(ctx context.Context, entries []posthaste.Consent)
 				}
 			}
 		}
-		return appendConsents(ctx, tx, entries)
+		changed, err := appendConsents(ctx, tx, entries)
+		if err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, consentEntries(ctx, changed)...)
 	})
+}
+
+// consentEntries are those of decisions that changed something.
+func consentEntries(ctx context.Context, changed []posthaste.Consent) []posthaste.AuditEntry {
+	entries := make([]posthaste.AuditEntry, len(changed))
+	for i, c := range changed {
+		verb := "consent.withdraw"
+		if c.Decision == posthaste.Given {
+			verb = "consent.give"
+		}
+		entries[i] = did(ctx, verb, object("recipient", c.RecipientID), "purpose", string(c.Purpose),
+			"topic_id", strconv.FormatInt(c.TopicID, 10), "channel", string(c.Channel))
+	}
+	return entries
 }
 
 // reopen lifts the recipient's own opt-out of one topic, if the recipient asks for it.
@@ -81,29 +100,32 @@ type consentKey struct {
 const consentBatch = 500
 
 // appendConsents writes the ledger and its current state together, in the
-// order of the entries.
-func appendConsents(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) error {
+// order of the entries, and gives those that changed something.
+func appendConsents(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) (changed []posthaste.Consent, err error) {
 	from := 0
 	batch := make(map[consentKey]bool, min(len(entries), consentBatch))
 	for i, c := range entries {
 		if key := keyOf(c); batch[key] || len(batch) == consentBatch {
-			if err := appendDistinct(ctx, tx, entries[from:i]); err != nil {
-				return err
+			part, err := appendDistinct(ctx, tx, entries[from:i])
+			if err != nil {
+				return nil, err
 			}
+			changed = append(changed, part...)
 			from = i
 			clear(batch)
 		}
 		batch[keyOf(c)] = true
 	}
-	return appendDistinct(ctx, tx, entries[from:])
+	part, err := appendDistinct(ctx, tx, entries[from:])
+	return append(changed, part...), err
 }
 
 func keyOf(c posthaste.Consent) consentKey { return consentKey{c.RecipientID, c.Purpose, c.TopicID} }
 
 // appendDistinct appends entries of which no two are about the same state.
-func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) error {
+func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) (changed []posthaste.Consent, err error) {
 	if len(entries) == 0 {
-		return nil
+		return nil, nil
 	}
 	states := make([]bun.TupleValues, len(entries))
 	for i, c := range entries {
@@ -116,32 +138,32 @@ func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent)
 		ON CONFLICT (recipient_id, purpose, topic_id) DO UPDATE SET decision = excluded.decision
 		WHERE consent_states.decision <> excluded.decision RETURNING recipient_id, purpose, topic_id`,
 		bun.List(states)).Scan(ctx, &rows); err != nil || len(rows) == 0 {
-		return err
+		return nil, err
 	}
-	changed := make(map[consentKey]bool, len(rows))
+	news := make(map[consentKey]bool, len(rows))
 	for _, key := range rows {
-		changed[key] = true
+		news[key] = true
 	}
 	evidence := map[posthaste.Evidence]int64{}
 	now := micros(time.Now())
 	var ledger []bun.TupleValues
 	for _, c := range entries {
-		if !changed[keyOf(c)] {
+		if !news[keyOf(c)] {
 			continue
 		}
+		changed = append(changed, c)
 		e := posthaste.Evidence{Source: c.Source, Wording: c.Wording}
 		id, known := evidence[e]
 		if !known {
-			var err error
 			if id, err = putEvidence(ctx, tx, e); err != nil {
-				return err
+				return nil, err
 			}
 			evidence[e] = id
 		}
 		ledger = append(ledger, bun.Tuple([]any{c.RecipientID, string(c.Purpose), c.TopicID, string(c.Decision), string(c.Channel), id, c.Actor, c.Network.String(), now}))
 	}
-	_, err := exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at) VALUES ?`, bun.List(ledger))
-	return err
+	_, err = exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at) VALUES ?`, bun.List(ledger))
+	return changed, err
 }
 
 // FindPreferences gives what a recipient has chosen, or NotFound.

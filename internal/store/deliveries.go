@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -103,6 +104,9 @@ func (s *Store) Resolve(ctx context.Context, campaignID, number int64, to postha
 			if err := reopenChunk(ctx, tx, campaign, number); err != nil {
 				return err
 			}
+		}
+		if err := s.appendAudit(ctx, tx, did(ctx, "delivery.resolve", fmt.Sprintf("%s/%d/%d", campaign.Word(), campaignID, number), "to", string(to))); err != nil {
+			return err
 		}
 		return tx.NewRaw(deliveriesOf+"AND d.number = ?1", campaignID, number).Scan(ctx, &row)
 	})

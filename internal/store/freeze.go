@@ -29,7 +29,7 @@ func (s *Store) ListDueCampaigns(ctx context.Context, now time.Time) ([]int64, e
 // already suppressed as such, and the chunks that queue them. It is one
 // transaction: a crash leaves the campaign scheduled. Conflict when it is not scheduled.
 func (s *Store) Freeze(ctx context.Context, campaignID int64) (posthaste.Campaign, error) {
-	return s.become(ctx, campaignID, posthaste.Sending, func(ctx context.Context, tx bun.Tx, c posthaste.Campaign) error {
+	return s.become(ctx, campaignID, "freeze", posthaste.Sending, func(ctx context.Context, tx bun.Tx, c posthaste.Campaign) error {
 		if c.State != posthaste.Scheduled {
 			return conflict("the campaign is %s, not scheduled", c.State)
 		}

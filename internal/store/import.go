@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"iter"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -78,7 +79,7 @@ var stagedColumns = []string{"line", "email", "canonical", "address_hash", "name
 
 func (s *Store) stagedValues(row posthaste.ImportRow) ([]any, error) {
 	attributes, err := attributesJSON(row.Attributes)
-	return []any{int64(row.Line), row.Email, row.Canonical, s.hash(row.Canonical), row.Name, row.Locale, row.TimeZone, attributes}, err
+	return []any{int64(row.Line), row.Email, row.Canonical, s.keys.HashAddress(row.Canonical), row.Name, row.Locale, row.TimeZone, attributes}, err
 }
 
 func (s *Store) stagePostgres(ctx context.Context, conn bun.Conn, rows iter.Seq2[posthaste.ImportRow, error]) error {
@@ -179,7 +180,8 @@ func (s *Store) merge(ctx context.Context, tx bun.Tx, order posthaste.Import, re
 	}
 	report.Rows, report.Merged, report.Updated, report.Added = staged, merged, updated, added
 	report.Unchanged, report.Suppressed = staged-merged-updated-added, silent
-	return nil
+	return s.appendAudit(ctx, tx, did(ctx, "recipients.import", object("topic", order.TopicID), "source", order.Evidence.Source,
+		"rows", strconv.FormatInt(staged, 10), "added", strconv.FormatInt(added, 10), "updated", strconv.FormatInt(updated, 10)))
 }
 
 // A cell that is empty in the file leaves what is known.

@@ -50,8 +50,8 @@ func scopesText(scopes []posthaste.Scope) string {
 }
 
 // PutKey stores the SHA-256 of an API key under its name, with what it may do; a
-// key that had the name stops working. actor is who made it.
-func (s *Store) PutKey(ctx context.Context, k posthaste.Key, hash []byte, actor string) (posthaste.Key, error) {
+// key that had the name stops working.
+func (s *Store) PutKey(ctx context.Context, k posthaste.Key, hash []byte) (posthaste.Key, error) {
 	var row keyRow
 	err := s.inTx(ctx, "put key", func(ctx context.Context, tx bun.Tx) error {
 		if err := tx.NewRaw(`INSERT INTO api_keys (name, hash, scopes, rate, expires_at, revoked_at, last_used_at, created_at) VALUES (?, ?, ?, ?, ?, 0, 0, ?)
@@ -60,7 +60,7 @@ func (s *Store) PutKey(ctx context.Context, k posthaste.Key, hash []byte, actor 
 			k.Name, hash, scopesText(k.Scopes), k.Rate, micros(k.ExpiresAt), micros(time.Now())).Scan(ctx, &row); err != nil {
 			return err
 		}
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: actor, Action: "key.add", Object: "key/" + k.Name, Reason: row.Scopes})
+		return s.appendAudit(ctx, tx, did(ctx, "key.add", "key/"+k.Name, "scopes", row.Scopes))
 	})
 	return row.key(), err
 }
@@ -102,7 +102,7 @@ func (s *Store) ListKeys(ctx context.Context) ([]posthaste.Key, error) {
 
 // RevokeKey has the key of that name stop working at once; NotFound when none
 // with it works. What it did stays.
-func (s *Store) RevokeKey(ctx context.Context, name, actor string) error {
+func (s *Store) RevokeKey(ctx context.Context, name string) error {
 	return s.inTx(ctx, "revoke key", func(ctx context.Context, tx bun.Tx) error {
 		n, err := exec(ctx, tx, "UPDATE api_keys SET revoked_at = ? WHERE name = ? AND revoked_at = 0", micros(time.Now()), name)
 		if err != nil {
@@ -111,7 +111,7 @@ func (s *Store) RevokeKey(ctx context.Context, name, actor string) error {
 		if n == 0 {
 			return notFound("no key of that name works")
 		}
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: actor, Action: "key.revoke", Object: "key/" + name})
+		return s.appendAudit(ctx, tx, did(ctx, "key.revoke", "key/"+name))
 	})
 }
 

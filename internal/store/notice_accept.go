@@ -238,7 +238,7 @@ func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, batch []*acc
 		var rows []bun.TupleValues
 		for _, canonical := range part {
 			if n := notices[canonical]; ids[canonical] == 0 {
-				rows = append(rows, bun.Tuple([]any{n.Email, canonical, s.hash(canonical), n.Name, n.Locale, "", "{}", micros(now), micros(now)}))
+				rows = append(rows, bun.Tuple([]any{n.Email, canonical, s.keys.HashAddress(canonical), n.Name, n.Locale, "", "{}", micros(now), micros(now)}))
 			}
 		}
 		if len(rows) == 0 {
@@ -269,7 +269,7 @@ func addNotices(ctx context.Context, tx bun.Tx, batch []*acceptance, now time.Ti
 		calls[c.ID] = c
 		for i := range c.Notices {
 			n := &c.Notices[i]
-			n.CallID, n.TypeID, n.TypeVersion, n.Type, n.State, n.Actor = c.ID, c.Type.ID, c.Type.Version, c.Type.Key, posthaste.NoticeQueued, c.Actor
+			n.CallID, n.TypeID, n.TypeVersion, n.Type, n.State, n.Actor = c.ID, c.Type.ID, c.Type.Version, c.Type.Key, posthaste.NoticeQueued, c.Origin.Actor
 			n.CreatedAt, n.ChangedAt, n.ValidUntil = now, now, c.ValidUntil
 			metadata, err := attributesJSON(n.Metadata)
 			if err != nil {
@@ -293,12 +293,16 @@ func addNotices(ctx context.Context, tx bun.Tx, batch []*acceptance, now time.Ti
 	return nil
 }
 
-// withExternalID gives the caller's own names for a notice, for the audit log.
-func withExternalID(n posthaste.Notice) map[string]string {
-	if n.ExternalID == "" {
-		return n.Metadata
+// ownNames gives the caller's own names for a notice, for the audit log: those
+// of the request, and over them those of the notice.
+func ownNames(request map[string]string, n posthaste.Notice) map[string]string {
+	named := maps.Clone(request)
+	if named == nil {
+		named = map[string]string{}
 	}
-	named := map[string]string{"external_id": n.ExternalID}
+	if n.ExternalID != "" {
+		named["external_id"] = n.ExternalID
+	}
 	maps.Copy(named, n.Metadata)
 	return named
 }
@@ -318,8 +322,9 @@ func (s *Store) finishCalls(ctx context.Context, tx bun.Tx, batch []*acceptance)
 			}
 		}
 		for _, n := range c.Notices {
-			entries = append(entries, posthaste.AuditEntry{Actor: c.Actor, Action: "notice.accept", Object: noticeObject(n.ID), Reason: c.Type.Key,
-				RequestID: c.RequestID, Metadata: withExternalID(n)})
+			origin := c.Origin
+			origin.Metadata = ownNames(c.Origin.Metadata, n)
+			entries = append(entries, didBy(origin, "notice.accept", noticeObject(n.ID), "type", c.Type.Key))
 		}
 		var err error
 		if c.Answer, err = a.answer(*c); err != nil {
@@ -331,7 +336,7 @@ func (s *Store) finishCalls(ctx context.Context, tx bun.Tx, batch []*acceptance)
 		}
 		answers[i] = bun.Tuple([]any{c.ID, kept})
 	}
-	if err := appendAudit(ctx, tx, entries...); err != nil {
+	if err := s.appendAudit(ctx, tx, entries...); err != nil {
 		return err
 	}
 	_, err := exec(ctx, tx, `WITH v (id, answer) AS (VALUES ?) UPDATE notice_calls SET answer = v.answer FROM v WHERE notice_calls.id = v.id`, bun.List(answers))

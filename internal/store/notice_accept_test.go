@@ -221,11 +221,11 @@ func TestAMandatoryAnnouncementIsAuditedBeforeItGoes(t *testing.T) {
 			if len(mails) != 3 {
 				t.Fatalf("mails %+v", mails)
 			}
-			entries, err := s.ListAudit(t.Context(), "", 0, 100)
+			entries, err := s.ListAudit(t.Context(), posthaste.AuditFilter{Object: ""}, 0, 100)
 			must(t, err)
 			var told []posthaste.AuditEntry
 			for _, e := range entries {
-				if e.Action == "notice.sent_despite_suppression" {
+				if e.Action == "notice.send_despite_suppression" {
 					told = append(told, e)
 				}
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +38,7 @@ func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []pos
 				continue
 			}
 			if o.Tried && len(o.Despite) > 0 {
-				entries = append(entries, posthaste.AuditEntry{Actor: posthaste.BySystem, Action: sentDespite, Object: noticeObject(o.ID), Reason: despite(o)})
+				entries = append(entries, didBy(posthaste.Origin{Actor: posthaste.BySystem, Reason: o.Because}, sentDespite, noticeObject(o.ID), "suppressed_by", despite(o)))
 			}
 			if o.State == posthaste.NoticeBounced {
 				bounced = append(bounced, o.ID)
@@ -52,13 +51,15 @@ func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []pos
 		}
 		if len(bounced) > 0 {
 			// In one order, so that two workers with the same addresses do not wait for each other.
-			if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+			var suppressed []int64
+			if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 				SELECT r.address_hash, 0, ?, n.reply, '', ? FROM notices n JOIN recipients r ON r.id = n.recipient_id WHERE n.id IN (?)
-				ORDER BY r.address_hash ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), bun.List(bounced)); err != nil {
+				ORDER BY r.address_hash ON CONFLICT DO NOTHING RETURNING id`, posthaste.HardBounce, micros(time.Now()), bun.List(bounced)).Scan(ctx, &suppressed); err != nil {
 				return err
 			}
+			entries = append(entries, bouncedEntries(suppressed)...)
 		}
-		return appendAudit(ctx, tx, entries...)
+		return s.appendAudit(ctx, tx, entries...)
 	})
 }
 
@@ -97,10 +98,7 @@ func (s *Store) takeOutcome(ctx context.Context, tx bun.Tx, worker string, o pos
 	return n, err == nil, err
 }
 
-func campaignObject(id int64) string { return object("announcement", id) }
-func noticeObject(id int64) string   { return object("notice", id) }
-
-func object(kind string, id int64) string { return fmt.Sprintf("%s/%d", kind, id) }
+func noticeObject(id int64) string { return object("notice", id) }
 
 // noticeEvent is what webhooks are told of a notice: the caller's own names for
 // it, no address, nothing that the recipient decided.
@@ -139,7 +137,7 @@ func tellNotice(ctx context.Context, tx bun.Tx, r noticeRow) error {
 	return tell(ctx, tx, event, told)
 }
 
-// despite tells what was passed over and why.
+// despite tells what was passed over.
 func despite(o posthaste.NoticeOutcome) string {
 	var reasons []string
 	for _, r := range o.Despite {
@@ -147,5 +145,5 @@ func despite(o posthaste.NoticeOutcome) string {
 			reasons = append(reasons, string(r))
 		}
 	}
-	return strings.Join(reasons, ", ") + ": " + o.Because
+	return strings.Join(reasons, " ")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -44,7 +45,7 @@ func (s *Store) AddNoticeType(ctx context.Context, t posthaste.NoticeType) (post
 		if err := tx.NewRaw("INSERT INTO notice_types (key, version) VALUES (?, 1) RETURNING id", t.Key).Scan(ctx, &t.ID); err != nil {
 			return err
 		}
-		return addTypeVersion(ctx, tx, &t)
+		return s.addTypeVersion(ctx, tx, &t, "notice_type.add")
 	})
 	if errors.Is(err, posthaste.Conflict) {
 		err = &posthaste.Error{Kind: posthaste.Conflict, Message: "there is such a notice type already; PUT changes it", Err: err,
@@ -69,22 +70,24 @@ func (s *Store) SaveNoticeType(ctx context.Context, t posthaste.NoticeType) (pos
 		if _, err := exec(ctx, tx, "UPDATE notice_types SET version = ? WHERE id = ?", t.Version, t.ID); err != nil {
 			return err
 		}
-		return addTypeVersion(ctx, tx, &t)
+		return s.addTypeVersion(ctx, tx, &t, "notice_type.change")
 	})
 	return t, err
 }
 
-func addTypeVersion(ctx context.Context, tx bun.Tx, t *posthaste.NoticeType) error {
+func (s *Store) addTypeVersion(ctx context.Context, tx bun.Tx, t *posthaste.NoticeType, action string) error {
 	keys, err := json.Marshal(append([]string{}, t.Keys...)) // [] rather than null
 	if err != nil {
 		return err
 	}
 	t.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
-	_, err = exec(ctx, tx, `INSERT INTO notice_type_versions (type_id, version, name, reason, kind, mandatory_reason, sender, reply_to, subject,
+	if _, err := exec(ctx, tx, `INSERT INTO notice_type_versions (type_id, version, name, reason, kind, mandatory_reason, sender, reply_to, subject,
 		format, body, text, schema, validity, keys, actor, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		t.ID, t.Version, t.Name, t.Reason, t.Kind, t.MandatoryReason, t.From, t.ReplyTo, t.Subject, t.Format, t.Body, t.Text, string(t.Schema),
-		t.Validity.Microseconds(), string(keys), t.Actor, micros(t.CreatedAt))
-	return err
+		t.Validity.Microseconds(), string(keys), t.Actor, micros(t.CreatedAt)); err != nil {
+		return err
+	}
+	return s.appendAudit(ctx, tx, did(ctx, action, object("notice_type", t.ID), "key", t.Key, "version", strconv.FormatInt(t.Version, 10)))
 }
 
 // FindNoticeType gives the current version of the type of that key, or NotFound.

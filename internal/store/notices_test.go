@@ -39,7 +39,7 @@ func ids(notices []posthaste.Notice) []int64 {
 
 // callFor is a call with one notice for each address.
 func callFor(t posthaste.NoticeType, key string, emails ...string) posthaste.NoticeCall {
-	call := posthaste.NoticeCall{Type: t, KeyID: 1, Actor: "shop", RequestID: "req", Idempotency: key, BodyHash: []byte("hash"),
+	call := posthaste.NoticeCall{Type: t, KeyID: 1, Origin: posthaste.Origin{Actor: "shop", RequestID: "req"}, Idempotency: key, BodyHash: []byte("hash"),
 		Data: json.RawMessage(`{"a":1}`), ValidUntil: time.Now().Add(time.Hour).Truncate(time.Microsecond).UTC(),
 		Files: []posthaste.NoticeFile{{Name: "a.txt", ContentType: "text/plain", Content: []byte{0, 1, 255}}}}
 	for i, e := range emails {
@@ -360,7 +360,7 @@ func TestExpiredNoticesAreNeverClaimed(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		kind := noticeType(t, s, "receipt", posthaste.Necessary)
-		_, err := s.AddWebhook(t.Context(), posthaste.Webhook{URL: "https://example.com", Events: []posthaste.EventName{posthaste.NoticeHasExpired}}, "me")
+		_, err := s.AddWebhook(t.Context(), posthaste.Webhook{URL: "https://example.com", Events: []posthaste.EventName{posthaste.NoticeHasExpired}})
 		must(t, err)
 		call := accept(t, s, callFor(kind, "", "a@example.com", "b@example.com"))
 		claim(t, s, "w", call.Notices[1].ID)

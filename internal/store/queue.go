@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -170,6 +171,9 @@ func (s *Store) ReleaseLost(ctx context.Context, silence time.Duration) (uncerta
 					return err
 				}
 				uncertain += n
+				if err := s.appendAudit(ctx, tx, did(ctx, "campaign.worker_lost", object("campaign", r.CampaignID), "uncertain", strconv.FormatInt(n, 10))); err != nil {
+					return err
+				}
 			}
 			if err := closeChunk(ctx, tx, posthaste.Chunk{CampaignID: r.CampaignID, First: r.First, Last: r.Last}, r.Owner); err != nil {
 				return err
@@ -229,6 +233,13 @@ func (s *Store) Finish(ctx context.Context) ([]int64, error) {
 				return err
 			}
 			if err := tellSent(ctx, tx, ids); err != nil {
+				return err
+			}
+			entries := make([]posthaste.AuditEntry, len(ids))
+			for i, id := range ids {
+				entries[i] = did(ctx, "campaign.finish", object("campaign", id))
+			}
+			if err := s.appendAudit(ctx, tx, entries...); err != nil {
 				return err
 			}
 		}

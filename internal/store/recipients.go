@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
+	"strings"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -45,9 +48,14 @@ func (s *Store) FindRecipientByAddress(ctx context.Context, canonical string) (p
 }
 
 func (s *Store) findRecipient(ctx context.Context, where string, arg any) (posthaste.Recipient, error) {
+	r, err := findRecipient(ctx, s.db, where, arg)
+	return r, translate("find recipient", err)
+}
+
+func findRecipient(ctx context.Context, db bun.IDB, where string, arg any) (posthaste.Recipient, error) {
 	var row recipientRow
-	if err := s.db.NewRaw("SELECT "+recipientColumns+" FROM recipients WHERE "+where, arg).Scan(ctx, &row); err != nil {
-		return posthaste.Recipient{}, translate("find recipient", err)
+	if err := db.NewRaw("SELECT "+recipientColumns+" FROM recipients WHERE "+where, arg).Scan(ctx, &row); err != nil {
+		return posthaste.Recipient{}, err
 	}
 	return row.recipient()
 }
@@ -72,12 +80,22 @@ func (s *Store) PutRecipient(ctx context.Context, r posthaste.Recipient, canonic
 		if err := addAttributeNames(ctx, tx, names); err != nil {
 			return err
 		}
-		return tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
+		before, err := findRecipient(ctx, tx, "canonical = ?", canonical)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err := tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (canonical) DO UPDATE SET email = excluded.email, name = excluded.name, locale = excluded.locale,
 				time_zone = excluded.time_zone, attributes = excluded.attributes, updated_at = excluded.updated_at
 			RETURNING id, created_at`,
-			r.Email, canonical, s.hash(canonical), r.Name, r.Locale, r.TimeZone, attributes, micros(now), micros(now)).Scan(ctx, &row)
+			r.Email, canonical, s.keys.HashAddress(canonical), r.Name, r.Locale, r.TimeZone, attributes, micros(now), micros(now)).Scan(ctx, &row); err != nil {
+			return err
+		}
+		if row.CreatedAt == micros(now) {
+			return s.appendAudit(ctx, tx, did(ctx, "recipient.add", object("recipient", row.ID)))
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "recipient.change", object("recipient", row.ID), "fields", strings.Join(before.Differs(r), " ")))
 	})
 	r.ID, r.CreatedAt, r.UpdatedAt = row.ID, instant(row.CreatedAt), now
 	return r, row.CreatedAt == micros(now), err

@@ -60,10 +60,23 @@ func (s *Store) recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk
 	if len(bounced) == 0 {
 		return nil
 	}
-	_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+	var suppressed []int64
+	if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 		SELECT r.address_hash, 0, ?, d.reply, '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
-		WHERE r.id IN (?) ON CONFLICT DO NOTHING`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.List(bounced))
-	return err
+		WHERE r.id IN (?) ON CONFLICT DO NOTHING RETURNING id`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.List(bounced)).Scan(ctx, &suppressed); err != nil {
+		return err
+	}
+	return s.appendAudit(ctx, tx, bouncedEntries(suppressed)...)
+}
+
+// bouncedEntries are those of suppressions that the program adds by itself, since
+// addresses bounced.
+func bouncedEntries(suppressions []int64) []posthaste.AuditEntry {
+	entries := make([]posthaste.AuditEntry, len(suppressions))
+	for i, id := range suppressions {
+		entries[i] = didBy(posthaste.Origin{Actor: posthaste.BySystem}, "suppression.add", object("suppression", id), "reason", string(posthaste.HardBounce))
+	}
+	return entries
 }
 
 // tried is what an outcome adds to the attempts.

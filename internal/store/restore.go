@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -59,7 +60,10 @@ func (s *Store) RestoreSuppressions(ctx context.Context, suppressions []posthast
 	err = s.inTx(ctx, "restore suppressions", func(ctx context.Context, tx bun.Tx) (err error) {
 		added, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 			VALUES ? ON CONFLICT DO NOTHING`, bun.List(rows))
-		return err
+		if err != nil || added == 0 {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "suppressions.restore", "database", "added", strconv.FormatInt(added, 10)))
 	})
 	return added, err
 }
@@ -72,7 +76,10 @@ func (s *Store) EndRestoredNotices(ctx context.Context) (ended int64, err error)
 		ended, err = exec(ctx, tx, `UPDATE notices SET state = ?, owner = '', data = '{}', changed_at = ?, stage = '', code = 0, enhanced = '',
 			reply = 'restored from a backup: it may have been sent since' WHERE state IN ('queued', 'claimed', 'deferred')`,
 			posthaste.NoticeExpired, micros(time.Now()))
-		return err
+		if err != nil || ended == 0 {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "notices.end_restored", "database", "ended", strconv.FormatInt(ended, 10)))
 	})
 	return ended, err
 }

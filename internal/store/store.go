@@ -22,13 +22,18 @@ import (
 	"posthaste"
 )
 
-// Hasher gives the keyed hash of a canonical address.
-type Hasher func(canonical string) []byte
+// Keys are what of the secret file is stored with, but not in, the database.
+type Keys interface {
+	// HashAddress gives the keyed hash of a canonical address.
+	HashAddress(canonical string) []byte
+	AuditMAC(text []byte) []byte
+	AuditLink(before []byte, seq int64, mac []byte) []byte
+}
 
 // Store is one database.
 type Store struct {
 	db     *bun.DB
-	hash   Hasher
+	keys   Keys
 	hot    statements
 	door   doorway
 	writer chan struct{} // full while somebody writes; nil on PostgreSQL
@@ -36,7 +41,7 @@ type Store struct {
 
 // Open connects to sqlite:PATH or postgres://…; any other form is Invalid. It
 // does not migrate: see Migrate.
-func Open(ctx context.Context, url string, hash Hasher) (*Store, error) {
+func Open(ctx context.Context, url string, keys Keys) (*Store, error) {
 	var s *Store
 	var err error
 	switch {
@@ -50,7 +55,7 @@ func Open(ctx context.Context, url string, hash Hasher) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.hash = hash
+	s.keys = keys
 	s.door.turn = make(chan struct{}, 2) // while one is committed another is made
 	if err := s.Ping(ctx); err != nil {
 		_ = s.Close() // the first error counts

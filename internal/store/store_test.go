@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"iter"
 	"path/filepath"
@@ -19,24 +18,27 @@ import (
 // suite is every test of this package.
 func onBoth(t *testing.T, test func(t *testing.T, s *store.Store)) {
 	t.Helper()
+	onBothAt(t, func(t *testing.T, s *store.Store, _ string) { test(t, s) })
+}
+
+// onBothAt is onBoth for tests that go past the store too, to the database at url.
+func onBothAt(t *testing.T, test func(t *testing.T, s *store.Store, url string)) {
+	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, open(t, "sqlite:"+filepath.Join(t.TempDir(), "test.db")))
+		url := "sqlite:" + filepath.Join(t.TempDir(), "test.db")
+		test(t, open(t, url), url)
 	})
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
-		test(t, open(t, testkit.Postgres(t)))
+		url := testkit.Postgres(t)
+		test(t, open(t, url), url)
 	})
-}
-
-func hash(canonical string) []byte {
-	sum := sha256.Sum256([]byte("test " + canonical))
-	return sum[:]
 }
 
 func open(tb testing.TB, url string) *store.Store {
 	tb.Helper()
-	s, err := store.Open(tb.Context(), url, hash)
+	s, err := store.Open(tb.Context(), url, testKeys{})
 	must(tb, err)
 	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {
@@ -198,8 +200,8 @@ func TestOwnRefusesASecondProcess(t *testing.T) {
 
 func TestOpenRefusesOtherURLs(t *testing.T) {
 	t.Parallel()
-	_, err := store.Open(context.Background(), "mysql://x", hash)
+	_, err := store.Open(context.Background(), "mysql://x", testKeys{})
 	wantKind(t, err, posthaste.Invalid)
-	_, err = store.Open(context.Background(), "postgres:///x?host=/nonexistent-folder", hash)
+	_, err = store.Open(context.Background(), "postgres:///x?host=/nonexistent-folder", testKeys{})
 	wantKind(t, err, posthaste.Unavailable)
 }

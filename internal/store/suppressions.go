@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -14,16 +15,24 @@ import (
 // is no error: nothing is sent to one. Repeating it changes nothing.
 func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) error {
 	return s.inTx(ctx, "record opt-out", func(ctx context.Context, tx bun.Tx) error {
-		if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+		changed, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 			SELECT address_hash, ?, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
-			o.TopicID, posthaste.OptedOut, string(o.Channel), micros(time.Now()), o.RecipientID); err != nil {
+			o.TopicID, posthaste.OptedOut, string(o.Channel), micros(time.Now()), o.RecipientID)
+		if err != nil {
 			return err
 		}
-		if o.TopicID == posthaste.AllTopics {
+		if o.TopicID != posthaste.AllTopics {
+			withdrawn, err := appendConsents(ctx, tx, []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.PurposeOf(o.TopicID),
+				TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network}})
+			if err != nil {
+				return err
+			}
+			changed += int64(len(withdrawn))
+		}
+		if changed == 0 {
 			return nil
 		}
-		return appendConsents(ctx, tx, []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.PurposeOf(o.TopicID),
-			TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network}})
+		return s.appendAudit(ctx, tx, did(ctx, "recipient.opt_out", object("recipient", o.RecipientID), "topic_id", strconv.FormatInt(o.TopicID, 10), "channel", string(o.Channel)))
 	})
 }
 
@@ -47,9 +56,12 @@ func (s *Store) ListSending(ctx context.Context, o posthaste.OptOut) (workers []
 // recipient's preference page may ask for it.
 func (s *Store) LiftStopAll(ctx context.Context, recipientID int64) error {
 	return s.inTx(ctx, "lift stop", func(ctx context.Context, tx bun.Tx) error {
-		_, err := exec(ctx, tx, `DELETE FROM suppressions WHERE topic_id = 0 AND reason = ?
+		lifted, err := exec(ctx, tx, `DELETE FROM suppressions WHERE topic_id = 0 AND reason = ?
 			AND address_hash = (SELECT address_hash FROM recipients WHERE id = ?)`, posthaste.OptedOut, recipientID)
-		return err
+		if err != nil || lifted == 0 {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "recipient.lift_stop", object("recipient", recipientID)))
 	})
 }
 
@@ -75,13 +87,17 @@ func (r suppressionRow) suppression() posthaste.Suppression {
 func (s *Store) Suppress(ctx context.Context, canonical string, x posthaste.Suppression) (posthaste.Suppression, error) {
 	var row suppressionRow
 	err := s.inTx(ctx, "suppress", func(ctx context.Context, tx bun.Tx) error {
-		hash := s.hash(canonical)
-		if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, hash, x.TopicID, x.Reason, x.Evidence, x.Actor, micros(time.Now())); err != nil {
+		hash := s.keys.HashAddress(canonical)
+		added, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, hash, x.TopicID, x.Reason, x.Evidence, x.Actor, micros(time.Now()))
+		if err != nil {
 			return err
 		}
-		return tx.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash = ? AND topic_id = ? AND reason = ?",
-			hash, x.TopicID, x.Reason).Scan(ctx, &row)
+		if err := tx.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash = ? AND topic_id = ? AND reason = ?",
+			hash, x.TopicID, x.Reason).Scan(ctx, &row); err != nil || added == 0 {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "suppression.add", object("suppression", row.ID), "reason", string(x.Reason), "topic_id", strconv.FormatInt(x.TopicID, 10)))
 	})
 	return row.suppression(), err
 }
@@ -92,7 +108,7 @@ func (s *Store) ListSuppressions(ctx context.Context, canonical string, after in
 	query := s.db.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 	if canonical != "" {
 		query = s.db.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash = ? AND id > ? ORDER BY id LIMIT ?",
-			s.hash(canonical), after, limit)
+			s.keys.HashAddress(canonical), after, limit)
 	}
 	var rows []suppressionRow
 	if err := query.Scan(ctx, &rows); err != nil {
@@ -116,7 +132,9 @@ func (s *Store) LiftSuppression(ctx context.Context, id int64) error {
 		if !reason.Liftable() {
 			return conflict("only the recipient can take back %q", string(reason))
 		}
-		_, err := exec(ctx, tx, "DELETE FROM suppressions WHERE id = ?", id)
-		return err
+		if _, err := exec(ctx, tx, "DELETE FROM suppressions WHERE id = ?", id); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "suppression.lift", object("suppression", id), "reason", string(reason)))
 	})
 }

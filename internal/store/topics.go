@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/uptrace/bun"
+
 	"posthaste"
 )
 
@@ -22,9 +24,13 @@ func (r topicRow) topic() posthaste.Topic {
 // AddTopic stores a topic and gives it its id; Conflict when the key is taken.
 func (s *Store) AddTopic(ctx context.Context, t posthaste.Topic) (posthaste.Topic, error) {
 	t.CreatedAt = time.Now().UTC().Truncate(time.Microsecond)
-	err := s.db.NewRaw("INSERT INTO topics (key, name, created_at) VALUES (?, ?, ?) RETURNING id",
-		t.Key, t.Name, micros(t.CreatedAt)).Scan(ctx, &t.ID)
-	err = translate("add topic", err)
+	err := s.inTx(ctx, "add topic", func(ctx context.Context, tx bun.Tx) error {
+		if err := tx.NewRaw("INSERT INTO topics (key, name, created_at) VALUES (?, ?, ?) RETURNING id",
+			t.Key, t.Name, micros(t.CreatedAt)).Scan(ctx, &t.ID); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "topic.add", object("topic", t.ID), "key", t.Key))
+	})
 	if errors.Is(err, posthaste.Conflict) {
 		err = &posthaste.Error{Kind: posthaste.Conflict, Message: "there is such a topic already", Err: err,
 			Fields: []posthaste.Field{{Name: "key", Reason: "is taken"}}}

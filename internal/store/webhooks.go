@@ -41,32 +41,32 @@ func eventsText(events []posthaste.EventName) string {
 }
 
 // AddWebhook stores a webhook and gives it its id.
-func (s *Store) AddWebhook(ctx context.Context, w posthaste.Webhook, actor string) (posthaste.Webhook, error) {
+func (s *Store) AddWebhook(ctx context.Context, w posthaste.Webhook) (posthaste.Webhook, error) {
 	var row webhookRow
 	err := s.inTx(ctx, "add webhook", func(ctx context.Context, tx bun.Tx) error {
 		if err := tx.NewRaw("INSERT INTO webhooks (url, events, generation, old_until, disabled_at, created_at) VALUES (?, ?, 1, 0, 0, ?) RETURNING "+webhookColumns,
 			w.URL, eventsText(w.Events), micros(time.Now())).Scan(ctx, &row); err != nil {
 			return err
 		}
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: actor, Action: "webhook.add", Object: webhookObject(row.ID)})
+		return s.appendAudit(ctx, tx, did(ctx, "webhook.add", webhookObject(row.ID)))
 	})
 	return row.webhook(), err
 }
 
 // SaveWebhook changes where a webhook is, what it is told, and whether it is
 // disabled; NotFound when there is none of that id.
-func (s *Store) SaveWebhook(ctx context.Context, w posthaste.Webhook, actor string) (posthaste.Webhook, error) {
-	return s.changeWebhook(ctx, w.ID, "webhook.change", actor, "url = ?, events = ?, disabled_at = ?", w.URL, eventsText(w.Events), micros(w.DisabledAt))
+func (s *Store) SaveWebhook(ctx context.Context, w posthaste.Webhook) (posthaste.Webhook, error) {
+	return s.changeWebhook(ctx, w.ID, "webhook.change", "url = ?, events = ?, disabled_at = ?", w.URL, eventsText(w.Events), micros(w.DisabledAt))
 }
 
 // RotateWebhook gives a webhook a new secret; the old one signs too until an
 // instant. Conflict while an older one still does.
-func (s *Store) RotateWebhook(ctx context.Context, id int64, until time.Time, actor string) (posthaste.Webhook, error) {
-	return s.changeWebhook(ctx, id, "webhook.rotate", actor, "generation = generation + 1, old_until = CASE WHEN old_until > ? THEN -1 ELSE ? END",
+func (s *Store) RotateWebhook(ctx context.Context, id int64, until time.Time) (posthaste.Webhook, error) {
+	return s.changeWebhook(ctx, id, "webhook.rotate", "generation = generation + 1, old_until = CASE WHEN old_until > ? THEN -1 ELSE ? END",
 		micros(time.Now()), micros(until))
 }
 
-func (s *Store) changeWebhook(ctx context.Context, id int64, action, actor, set string, args ...any) (posthaste.Webhook, error) {
+func (s *Store) changeWebhook(ctx context.Context, id int64, action, set string, args ...any) (posthaste.Webhook, error) {
 	var row webhookRow
 	err := s.inTx(ctx, "change webhook", func(ctx context.Context, tx bun.Tx) error {
 		if err := tx.NewRaw("UPDATE webhooks SET "+set+" WHERE id = ? RETURNING "+webhookColumns, append(args, id)...).Scan(ctx, &row); err != nil {
@@ -75,7 +75,7 @@ func (s *Store) changeWebhook(ctx context.Context, id int64, action, actor, set 
 		if row.OldUntil < 0 {
 			return conflict("the secret before this one still signs, for at most a day; a third one would end it sooner than its holder was told")
 		}
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: actor, Action: action, Object: webhookObject(id)})
+		return s.appendAudit(ctx, tx, did(ctx, action, webhookObject(id)))
 	})
 	return row.webhook(), err
 }
@@ -83,7 +83,7 @@ func (s *Store) changeWebhook(ctx context.Context, id int64, action, actor, set 
 func webhookObject(id int64) string { return object("webhook", id) }
 
 // DeleteWebhook removes a webhook with all its messages; NotFound when there is none.
-func (s *Store) DeleteWebhook(ctx context.Context, id int64, actor string) error {
+func (s *Store) DeleteWebhook(ctx context.Context, id int64) error {
 	return s.inTx(ctx, "delete webhook", func(ctx context.Context, tx bun.Tx) error {
 		n, err := exec(ctx, tx, "DELETE FROM webhooks WHERE id = ?", id)
 		if err != nil {
@@ -95,7 +95,7 @@ func (s *Store) DeleteWebhook(ctx context.Context, id int64, actor string) error
 		if _, err := exec(ctx, tx, "DELETE FROM webhook_messages WHERE webhook_id = ?", id); err != nil {
 			return err
 		}
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: actor, Action: "webhook.delete", Object: webhookObject(id)})
+		return s.appendAudit(ctx, tx, did(ctx, "webhook.delete", webhookObject(id)))
 	})
 }
 
@@ -238,13 +238,13 @@ func (s *Store) ListWebhookMessages(ctx context.Context, webhookID int64, state 
 
 // ReplayWebhook has the dead messages of a webhook sent again, or one of them
 // with an id other than 0, and gives how many.
-func (s *Store) ReplayWebhook(ctx context.Context, webhookID, messageID int64, actor string) (replayed int64, err error) {
+func (s *Store) ReplayWebhook(ctx context.Context, webhookID, messageID int64) (replayed int64, err error) {
 	err = s.inTx(ctx, "replay webhook messages", func(ctx context.Context, tx bun.Tx) (err error) {
 		if replayed, err = exec(ctx, tx, `UPDATE webhook_messages SET state = 'waiting', attempts = 0, sent_since = ?0, due_at = ?0
 			WHERE webhook_id = ?1 AND state = 'dead' AND (?2 = 0 OR id = ?2)`, micros(time.Now()), webhookID, messageID); err != nil || replayed == 0 {
 			return err
 		}
-		return appendAudit(ctx, tx, posthaste.AuditEntry{Actor: actor, Action: "webhook.replay", Object: webhookObject(webhookID)})
+		return s.appendAudit(ctx, tx, did(ctx, "webhook.replay", webhookObject(webhookID)))
 	})
 	return replayed, err
 }

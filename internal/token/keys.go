@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/ed25519"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
@@ -57,6 +58,9 @@ type Keys struct {
 	messageID   *keyedHash
 	envelope    *keyedHash
 	webhook     *keyedHash
+	auditMAC    *keyedHash
+	auditLink   *keyedHash
+	auditHead   ed25519.PrivateKey
 	fingerprint string
 }
 
@@ -79,7 +83,7 @@ func (k *Keys) GoString() string { return k.String() }
 // Load reads the secret file, or creates it with one fresh secret, readable by
 // its owner only. Each line is a key id (1–255) and 64 hexadecimal digits; new
 // tokens are made with the last line, all lines are accepted. Address hashes,
-// message ids, envelope senders and secrets of webhooks rest on the first line, which must never be removed.
+// message ids, envelope senders, secrets of webhooks and the audit log rest on the first line, which must never be removed.
 func Load(path string) (*Keys, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -150,13 +154,19 @@ func (k *Keys) add(line string) error {
 	if k.address != nil {
 		return nil
 	}
-	for name, hash := range map[string]**keyedHash{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope, "webhook": &k.webhook} {
+	for name, hash := range map[string]**keyedHash{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope, "webhook": &k.webhook,
+		"audit entry": &k.auditMAC, "audit chain": &k.auditLink} {
 		key, err := subkey(secret, name)
 		if err != nil {
 			return err
 		}
 		*hash = newKeyedHash(key)
 	}
+	seed, err := subkey(secret, "audit head")
+	if err != nil {
+		return err
+	}
+	k.auditHead = ed25519.NewKeyFromSeed(seed)
 	print, err := subkey(secret, "fingerprint")
 	k.fingerprint = hex.EncodeToString(print[:4])
 	return err

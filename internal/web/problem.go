@@ -76,7 +76,7 @@ func problemHandler(asPage bool) echo.HTTPErrorHandler {
 			return
 		}
 		p := problemOf(err)
-		p.Request = RequestID(c)
+		p.Request = OriginOf(c).RequestID
 		header := c.Response().Header()
 		header.Set("Cache-Control", "no-store")
 		if p.Status == http.StatusServiceUnavailable {

@@ -30,16 +30,12 @@ const (
 	headerBytes   = 16 << 10
 )
 
-const (
-	networkKey = "posthaste.network"
-	actorKey   = "posthaste.actor"
-)
-
 // Options say how a listener treats requests.
 type Options struct {
 	Name           string         // in log events: "public", "operator"
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none: nobody's
 	Pages          bool           // errors are pages rather than problem documents
+	Actor          string         // whose requests these are as long as nobody else is known
 	Metrics        *metrics.Metrics
 }
 
@@ -50,8 +46,8 @@ func New(o Options) *echo.Echo {
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = problemHandler(o.Pages)
 	e.IPExtractor = func(*http.Request) string { return "" } // see NetworkOf
-	e.Pre(cutAddress(o.TrustedProxies))
-	e.Use(requestID, logRequest(o.Name, o.Metrics), middleware.RecoverWithConfig(middleware.RecoverConfig{
+	e.Pre(noteOrigin(o))
+	e.Use(logRequest(o.Name, o.Metrics), middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { return err },
 	}))
 	return e
@@ -86,14 +82,17 @@ var addressHeaders = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded", "Fo
 	"X-Cluster-Client-Ip", "X-Remote-Addr", "X-Envoy-External-Address", "X-Azure-Clientip", "X-Azure-Socketip", "X-Appengine-User-Ip", "True-Client-Ip",
 	"Cf-Connecting-Ip", "Cf-Connecting-Ipv6", "Cf-Pseudo-Ipv4", "Fastly-Client-Ip", "Fly-Client-Ip"}
 
-// cutAddress replaces the client's address by its Network and removes every
+// noteOrigin puts into the request's context where it comes from: the client's
+// address cut to its Network, and an id. It removes the address itself, and every
 // header that may hold the whole one (RFC 7239 and its elders).
-func cutAddress(trusted []netip.Prefix) echo.MiddlewareFunc {
+func noteOrigin(o Options) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
-			c.Set(networkKey, posthaste.Cut(clientAddress(r, trusted)))
-			r.RemoteAddr = ""
+			id := rand.Text()
+			SetOrigin(c, posthaste.Origin{Actor: o.Actor, RequestID: id, Network: posthaste.Cut(clientAddress(r, o.TrustedProxies))})
+			c.Response().Header().Set(echo.HeaderXRequestID, id)
+			c.Request().RemoteAddr = ""
 			for _, name := range addressHeaders {
 				r.Header.Del(name)
 			}
@@ -133,30 +132,13 @@ func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
 	return false
 }
 
-// NetworkOf is all that is known of where a request came from.
-func NetworkOf(c echo.Context) posthaste.Network {
-	n, _ := c.Get(networkKey).(posthaste.Network)
-	return n
+// SetOrigin notes who makes the request, for all that is done in its course.
+func SetOrigin(c echo.Context, o posthaste.Origin) {
+	c.SetRequest(c.Request().WithContext(posthaste.WithOrigin(c.Request().Context(), o)))
 }
 
-// SetActor notes who makes the request, for the ledger and the log.
-func SetActor(c echo.Context, name string) { c.Set(actorKey, name) }
-
-// ActorOf is the name that SetActor noted, or empty.
-func ActorOf(c echo.Context) string {
-	name, _ := c.Get(actorKey).(string)
-	return name
-}
-
-func requestID(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		c.Response().Header().Set(echo.HeaderXRequestID, rand.Text())
-		return next(c)
-	}
-}
-
-// RequestID is the id that the answer bears and the log names.
-func RequestID(c echo.Context) string { return c.Response().Header().Get(echo.HeaderXRequestID) }
+// OriginOf is who makes the request.
+func OriginOf(c echo.Context) posthaste.Origin { return posthaste.OriginOf(c.Request().Context()) }
 
 // logRequest writes one event per request. It names the route and never the
 // path, which holds a token or an address.
@@ -175,7 +157,7 @@ func logRequest(listener string, m *metrics.Metrics) echo.MiddlewareFunc {
 				level = slog.LevelError
 			}
 			attrs := []slog.Attr{slog.String("listener", listener), slog.String("method", c.Request().Method), slog.String("route", c.Path()),
-				slog.Int("status", status), slog.Duration("took", time.Since(start)), slog.String("request", RequestID(c)), slog.String("actor", ActorOf(c))}
+				slog.Int("status", status), slog.Duration("took", time.Since(start)), slog.String("request", OriginOf(c).RequestID), slog.String("actor", OriginOf(c).Actor)}
 			if err != nil && level == slog.LevelError {
 				attrs = append(attrs, slog.Any("error", err))
 			}

@@ -26,7 +26,7 @@ import (
 func network(tb testing.TB, remote string, header http.Header) string {
 	tb.Helper()
 	e := web.New(web.Options{Name: "test", TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48")}})
-	e.GET("/", func(c echo.Context) error { return c.String(http.StatusOK, web.NetworkOf(c).String()) })
+	e.GET("/", func(c echo.Context) error { return c.String(http.StatusOK, web.OriginOf(c).Network.String()) })
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = remote
 	for name, all := range header {
@@ -222,7 +222,9 @@ func TestLogsNameNobody(t *testing.T) {
 	for _, pages := range []bool{true, false} {
 		e := router(pages)
 		e.GET("/u/:token", func(c echo.Context) error {
-			web.SetActor(c, "desk")
+			o := web.OriginOf(c)
+			o.Actor = "desk"
+			web.SetOrigin(c, o)
 			return c.NoContent(http.StatusOK)
 		})
 		for _, path := range []string{"/u/" + token, "/u/" + token + "/", "//u/" + token, "/U/" + token, "/fail/internal/" + token, "/fail/unavailable/" + token,

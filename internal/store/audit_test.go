@@ -1,0 +1,240 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"posthaste"
+	"posthaste/internal/audit"
+	"posthaste/internal/store"
+	"posthaste/internal/testkit"
+)
+
+// seal puts all that is written into the chain.
+func seal(tb testing.TB, s *store.Store) {
+	tb.Helper()
+	for {
+		n, err := s.SealAudit(tb.Context(), 7)
+		must(tb, err)
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// logged is a log of n entries, all sealed, and its head.
+func logged(tb testing.TB, s *store.Store, n int) audit.Head {
+	tb.Helper()
+	ctx := posthaste.WithOrigin(tb.Context(), posthaste.Origin{Actor: "desk", RequestID: "r", CallerID: "c", Reason: "T-1",
+		Metadata: map[string]string{"b": "2", "a": "1"}, Network: posthaste.ParseNetwork("192.0.2.0/24")})
+	for i := range n {
+		must(tb, s.Audit(ctx, "thing.do", fmt.Sprintf("thing/%d", i+1), "z", "1", "y", "2"))
+	}
+	seal(tb, s)
+	return headOf(tb, s)
+}
+
+func headOf(tb testing.TB, s *store.Store) audit.Head {
+	tb.Helper()
+	seq, chain, err := s.FindAuditEnd(tb.Context())
+	must(tb, err)
+	return audit.NewHead(testKeys{}, seq, chain, time.Now())
+}
+
+func verify(tb testing.TB, s *store.Store, heads ...audit.Head) audit.Report {
+	tb.Helper()
+	report, err := audit.Verify(tb.Context(), s, testKeys{}, heads)
+	must(tb, err)
+	return report
+}
+
+// tamper changes the database as somebody would who has no secret file.
+func tamper(tb testing.TB, db *sql.DB, statements ...string) {
+	tb.Helper()
+	for _, statement := range statements {
+		if _, err := db.ExecContext(tb.Context(), statement); err != nil {
+			tb.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+func TestAuditIsEvidentOfTampering(t *testing.T) {
+	t.Parallel()
+	const whole = ""
+	// Each is done to a log of 10 sealed entries with a head at the 8th and at the last.
+	for name, c := range map[string]struct {
+		statements []string
+		want       string // in some fault; whole: there is none
+	}{
+		"nothing":                 {nil, whole},
+		"another action":          {[]string{"UPDATE audit SET action = 'thing.undo' WHERE seq = 4"}, "entry 4 (id 4) was changed"},
+		"another actor":           {[]string{"UPDATE audit SET actor = 'root' WHERE seq = 4"}, "entry 4 (id 4) was changed"},
+		"another time":            {[]string{"UPDATE audit SET at = at + 1 WHERE seq = 10"}, "entry 10 (id 10) was changed"},
+		"another reason":          {[]string{"UPDATE audit SET reason = '' WHERE seq = 1"}, "entry 1 (id 1) was changed"},
+		"other metadata":          {[]string{`UPDATE audit SET metadata = '{"a":"9","b":"2"}' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
+		"other details":           {[]string{`UPDATE audit SET details = '{}' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
+		"another network":         {[]string{`UPDATE audit SET network = '' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
+		"a part moved over":       {[]string{`UPDATE audit SET request_id = 'rc', caller_id = '' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
+		"one removed":             {[]string{"DELETE FROM audit WHERE seq = 5"}, "entry 5 is missing"},
+		"some removed":            {[]string{"DELETE FROM audit WHERE seq IN (5, 6)"}, "entries 5 to 6 are missing"},
+		"the first removed":       {[]string{"DELETE FROM audit WHERE seq = 1"}, "entry 1 is missing"},
+		"the gap closed":          {[]string{"DELETE FROM audit WHERE seq = 5", "UPDATE audit SET seq = -seq WHERE seq > 5", "UPDATE audit SET seq = -seq - 1 WHERE seq < 0"}, "entry 5 (id 6) does not follow"},
+		"two in another order":    {[]string{"UPDATE audit SET seq = 100 WHERE seq = 3", "UPDATE audit SET seq = 3 WHERE seq = 4", "UPDATE audit SET seq = 4 WHERE seq = 100"}, "does not follow on the one before"},
+		"one put in":              {[]string{copyOf(3, 11, "thing.forge")}, "entry 11 (id 11) was changed"},
+		"a copy at the end":       {[]string{copyOf(3, 11, "thing.do")}, "entry 11 (id 11) does not follow"},
+		"a copy, to be sealed":    {[]string{copyOf(3, 0, "thing.do")}, "is a copy of the one with the id 3"},
+		"a forgery, to be sealed": {[]string{copyOf(3, 0, "thing.forge")}, "which has no place yet, was changed, or is not ours"},
+		"the end cut off":         {[]string{"DELETE FROM audit WHERE seq > 8"}, "ends with entry 8, but had 10 entries"},
+		"all removed":             {[]string{"DELETE FROM audit"}, "ends with entry 0, but had 10 entries"},
+		"a mark of retention":     {[]string{"DELETE FROM audit WHERE seq < 4", "INSERT INTO settings (name, value) VALUES ('audit_base', '3 00 00')"}, "the mark up to which old entries were removed (entry 3) was changed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+				heads := []audit.Head{logged(t, s, 8), logged(t, s, 2)}
+				if r := verify(t, s, heads...); len(r.Faults) > 0 || r.Entries != 10 || r.Heads != 2 {
+					t.Fatalf("before: %+v", r)
+				}
+				tamper(t, testkit.RawSQL(t, url), c.statements...)
+				r := verify(t, s, heads...)
+				found := slices.ContainsFunc(r.Faults, func(fault string) bool { return strings.Contains(fault, c.want) })
+				if c.want == whole && len(r.Faults) > 0 || c.want != whole && !found {
+					t.Errorf("faults %q, want %q", r.Faults, c.want)
+				}
+			})
+		})
+	}
+}
+
+// copyOf puts in a copy of an entry with another place and action.
+func copyOf(seq, to int64, action string) string {
+	return fmt.Sprintf(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac, seq, chain)
+		SELECT at, actor, request_id, caller_id, reason, metadata, network, '%s', object, details, nonce, mac, %d, chain FROM audit WHERE seq = %d`, action, to, seq)
+}
+
+// Whoever cuts the end off and lets the program go on is found out by the head.
+func TestAuditEndThatIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		head := logged(t, s, 10)
+		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE seq > 8")
+		logged(t, s, 5)
+		r := verify(t, s, head)
+		if len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "entry 10 (id 12) is not the one that stood there") {
+			t.Errorf("faults %q", r.Faults)
+		}
+	})
+}
+
+func TestAuditOfARestoredDatabase(t *testing.T) {
+	t.Parallel()
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		lost := logged(t, s, 10)
+		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE seq > 6") // as the backup would have it
+		must(t, s.NoteRestored(t.Context()))
+		later := logged(t, s, 9)
+		r := verify(t, s, lost, later)
+		if len(r.Faults) > 0 || len(r.Lost) != 1 || !strings.HasPrefix(r.Lost[0], "entries 7 to 10 or later were lost when a backup was restored") {
+			t.Errorf("%+v", r)
+		}
+		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE seq > 12")
+		if r := verify(t, s, lost, later); len(r.Faults) != 1 {
+			t.Errorf("cut off after the restore: %+v", r)
+		}
+	})
+}
+
+// Entries that were written before there was a chain are taken into it once.
+func TestAuditFromBeforeTheChain(t *testing.T) {
+	t.Parallel()
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		const old = "INSERT INTO audit (at, actor, action, object, reason, request_id, metadata) VALUES (1, 'a', 'b', 'c', '', '', '{}')"
+		raw := testkit.RawSQL(t, url)
+		tamper(t, raw, old, old)
+		head := logged(t, s, 1)
+		if r := verify(t, s, head); len(r.Faults) > 0 || r.Entries != 3 {
+			t.Fatalf("%+v", r)
+		}
+		tamper(t, raw, old)
+		seal(t, s)
+		if r := verify(t, s, head); len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "entry 4 (id 4) was changed, or is not ours") {
+			t.Errorf("one that came later: %+v", r)
+		}
+	})
+}
+
+// Many write and several seal at once: every entry gets one place.
+func TestAuditIsSealedWhileOthersWrite(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		const writers, each = 8, 25
+		var writing, sealing sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		for range 2 {
+			sealing.Go(func() {
+				for ctx.Err() == nil {
+					if _, err := s.SealAudit(t.Context(), 10); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		for range writers {
+			writing.Go(func() {
+				for range each {
+					if err := s.Audit(t.Context(), "thing.do", "thing/1"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writing.Wait()
+		stop()
+		sealing.Wait()
+		seal(t, s)
+		if r := verify(t, s, headOf(t, s)); len(r.Faults) > 0 || r.Entries != writers*each {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+func TestAuditIsFound(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		logged(t, s, 2)
+		must(t, s.Audit(t.Context(), "other.do", "thing/2"))
+		for name, c := range map[string]struct {
+			filter posthaste.AuditFilter
+			want   int
+		}{
+			"all":           {posthaste.AuditFilter{}, 3},
+			"object":        {posthaste.AuditFilter{Object: "thing/2"}, 2},
+			"action":        {posthaste.AuditFilter{Object: "thing/2", Action: "other.do"}, 1},
+			"actor":         {posthaste.AuditFilter{Actor: posthaste.BySystem}, 1},
+			"our request":   {posthaste.AuditFilter{RequestID: "r"}, 2},
+			"their request": {posthaste.AuditFilter{RequestID: "c"}, 2},
+			"no request":    {posthaste.AuditFilter{RequestID: "x"}, 0},
+			"until now":     {posthaste.AuditFilter{To: time.Now().Add(time.Hour)}, 3},
+			"from tomorrow": {posthaste.AuditFilter{From: time.Now().Add(time.Hour)}, 0},
+		} {
+			found, err := s.ListAudit(t.Context(), c.filter, 0, 10)
+			must(t, err)
+			if len(found) != c.want {
+				t.Errorf("%s: %d, want %d", name, len(found), c.want)
+			}
+		}
+		found, err := s.ListAudit(t.Context(), posthaste.AuditFilter{Object: "thing/1"}, 0, 1)
+		must(t, err)
+		e := found[0]
+		if e.Actor != "desk" || e.RequestID != "r" || e.CallerID != "c" || e.Reason != "T-1" || e.Metadata["b"] != "2" || e.Details["z"] != "1" || e.Network.String() != "192.0.2.0/24" || e.Seq != 1 {
+			t.Errorf("%+v", e)
+		}
+	})
+}

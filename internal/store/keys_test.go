@@ -1,0 +1,31 @@
+package store_test
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// testKeys stand for a secret file.
+type testKeys struct{}
+
+func keyed(name string, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, []byte("test "+name))
+	for _, part := range parts {
+		h.Write(part)
+	}
+	return h.Sum(nil)
+}
+
+func (testKeys) HashAddress(canonical string) []byte { return keyed("address", []byte(canonical)) }
+func (testKeys) AuditMAC(text []byte) []byte         { return keyed("entry", text) }
+
+func (testKeys) AuditLink(before []byte, seq int64, mac []byte) []byte {
+	return keyed("chain", before, binary.BigEndian.AppendUint64(nil, uint64(seq)), mac)
+}
+
+func (testKeys) SignHead(text []byte) []byte { return keyed("head", text) }
+
+func (testKeys) CheckHead(text, signature []byte) bool {
+	return hmac.Equal(keyed("head", text), signature)
+}
