@@ -60,6 +60,9 @@ func (a *API) announce(c echo.Context) error {
 		return a.writeAnnouncement(c, http.StatusCreated, before)
 	}
 	if dryRun {
+		if err := a.store.Audit(c.Request().Context(), "announcement.dry_run", "announcements"); err != nil {
+			return err
+		}
 		audience, suppressed, err := a.store.CountAudience(c.Request().Context(), k)
 		if err != nil {
 			return err

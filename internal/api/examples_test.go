@@ -177,7 +177,7 @@ func (s steps) run(name string) *httptest.ResponseRecorder {
 // request is one that the document describes: with the examples of the
 // parameters that are needed, or of all. further is put behind the query.
 func (s steps) request(o operation, example string, everyParameter bool, further url.Values) call {
-	c := call{method: o.Method, path: "/api/v1" + o.Path}
+	c := call{method: o.Method, path: "/api/v1" + o.Path, header: []string{"X-Request-Id", "their-7", "Audit-Reason", "T-17", "Audit-Metadata", `{"system":"crm"}`}}
 	query := maps.Clone(further)
 	for name, pointer := range s.d.parameters(o) {
 		p := object(s.d.find(pointer))
@@ -295,13 +295,16 @@ func runExample(t *testing.T, d *document, o operation, example string) (statuse
 	if o.Method != "GET" {
 		s.prepare(o.ID)
 		s.refuses(o, example)
-		statuses = append(statuses, s.send(o, example, false).Code)
+		w := s.send(o, example, false)
+		s.audited(o, w)
+		statuses = append(statuses, w.Code)
 		if flow[o.ID].twice {
 			statuses = append(statuses, s.send(o, example, false).Code)
 		}
 		return statuses
 	}
 	w := s.run(o.ID)
+	s.audited(o, w)
 	if strings.Contains(w.Body.String(), `"items":[]`) {
 		t.Errorf("an empty list proves nothing: %s", w.Body)
 	}
@@ -314,6 +317,27 @@ func runExample(t *testing.T, d *document, o operation, example string) (statuse
 		}
 	}
 	return append(statuses, w.Code, s.send(o, example, true).Code)
+}
+
+// tellsOfNobody are the operations that change nothing and show nothing about
+// people: they alone leave no trace in the audit log.
+var tellsOfNobody = []string{"listTopics", "listCampaigns", "showCampaign", "listNoticeTypes", "showNoticeType", "previewNotice", "listAnnouncements", "showAnnouncement",
+	"listWebhooks", "getWebhook", "showDocument", "listWebhookMessages", "listKeys", "listUsage", "showAuditHead"}
+
+// audited wants the log to know of an operation that succeeded, with all that
+// the caller said of it.
+func (s steps) audited(o operation, w *httptest.ResponseRecorder) {
+	s.h.tb.Helper()
+	found, err := s.h.store.ListAudit(s.h.tb.Context(), posthaste.AuditFilter{RequestID: w.Header().Get("X-Request-Id")}, 0, 10)
+	must(s.h.tb, err)
+	if len(found) == 0 != slices.Contains(tellsOfNobody, o.ID) {
+		s.h.tb.Errorf("%s %d left %d entries in the audit log", o.ID, w.Code, len(found))
+	}
+	for _, e := range found {
+		if e.Actor != "desk" || e.CallerID != "their-7" || e.Reason != "T-17" || e.Metadata["system"] != "crm" || e.Network.String() != "192.0.2.0/24" || !strings.Contains(e.Object, "/") && !strings.HasSuffix(e.Object, "s") && e.Object != "audit" {
+			s.h.tb.Errorf("%s: entry %+v", o.ID, e)
+		}
+	}
 }
 
 // refuses has an operation refuse fields that are not documented, at any depth,

@@ -44,7 +44,6 @@ func (s *Store) Import(ctx context.Context, order posthaste.Import, rows iter.Se
 	if err != nil {
 		return report, translate("merge recipients", err)
 	}
-	defer done()
 	err = conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := s.merge(ctx, tx, order, &report); err != nil {
 			return err
@@ -54,8 +53,9 @@ func (s *Store) Import(ctx context.Context, order posthaste.Import, rows iter.Se
 		}
 		return nil
 	})
-	if errors.Is(err, errDryRun) {
-		err = nil
+	done()
+	if errors.Is(err, errDryRun) { // with which its entry went too
+		return report, s.Audit(ctx, "recipients.import_dry_run", object("topic", order.TopicID))
 	}
 	return report, translate("merge recipients", err)
 }
