@@ -41,6 +41,9 @@ const (
 	ByOneClick    Channel = "one_click"   // RFC 8058 POST
 	ByPage        Channel = "page"        // the button of the unsubscribe page
 	ByPreferences Channel = "preferences" // the preference centre
+	ByForm        Channel = "form"        // a sign-up form, confirmed by mail
+	ByDesk        Channel = "desk"        // customer service
+	ByUndo        Channel = "undo"        // taking back an opt-out of a moment ago
 )
 
 // Consent is one entry of the append-only consent ledger. The latest entry of
@@ -54,6 +57,9 @@ type Consent struct {
 	Channel     Channel
 	Source      string // where it was given: a form's address, a file's name
 	Wording     string // the exact words that were agreed to
+	Language    string // BCP 47, of the words; empty if it is not known
+	Policy      string // version of the privacy policy that stood beside them
+	SignUpID    int64  // that it was confirmed by; 0: none
 	Actor       string // the key or person that recorded it; empty for the recipient
 	Network     Network
 	At          time.Time
@@ -62,8 +68,10 @@ type Consent struct {
 // Evidence says how consent was collected. Both texts are needed: an import
 // cannot invent consent.
 type Evidence struct {
-	Source  string
-	Wording string
+	Source   string
+	Wording  string
+	Language string // of the words, or empty
+	Policy   string // version of the privacy policy that stood beside them, or empty
 }
 
 // Preferences is what a recipient has chosen, as the preference centre shows it.

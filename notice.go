@@ -187,3 +187,10 @@ type NoticeOutcome struct {
 	Because string   // the type's MandatoryReason, for the audit log
 	At      time.Time
 }
+
+// The notice types that the program sends by itself, in answer to what somebody
+// has just asked for.
+const (
+	ConfirmNotice = "posthaste-confirm" // asks to confirm a sign-up
+	DataNotice    = "posthaste-data"    // has a link to what is held about the recipient
+)

@@ -12,6 +12,7 @@ const (
 	HardBounce Reason = "hard_bounce" // the address does not exist, says its own server
 	Complaint  Reason = "complaint"   // the recipient reported a mail as unwanted
 	Manual     Reason = "manual"      // an operator entered it
+	Erased     Reason = "erased"      // the recipient had all data deleted; stops mailings, not notices
 )
 
 // Liftable reports whether an operator may lift the suppression. What a

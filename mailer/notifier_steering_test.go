@@ -20,7 +20,8 @@ func (h *noticeHouse) optOut(address string, typeID int64) (confirmed int) {
 	r, err := h.store.FindRecipientByAddress(h.tb.Context(), address)
 	must(h.tb, err)
 	out := posthaste.OptOut{RecipientID: r.ID, TopicID: posthaste.TypeAsTopic(typeID), Channel: posthaste.ByOneClick}
-	must(h.tb, h.store.OptOut(h.tb.Context(), out))
+	_, err = h.store.OptOut(h.tb.Context(), out)
+	must(h.tb, err)
 	workers, err := h.store.ListSending(h.tb.Context(), out)
 	must(h.tb, err)
 	for _, w := range workers {

@@ -141,7 +141,8 @@ func (h *house) optOut(address string) []string {
 	r, err := h.store.FindRecipientByAddress(h.tb.Context(), address)
 	must(h.tb, err)
 	out := posthaste.OptOut{RecipientID: r.ID, TopicID: h.topic.ID, Channel: posthaste.ByOneClick}
-	must(h.tb, h.store.OptOut(h.tb.Context(), out))
+	_, err = h.store.OptOut(h.tb.Context(), out)
+	must(h.tb, err)
 	workers, err := h.store.ListSending(h.tb.Context(), out)
 	must(h.tb, err)
 	for _, w := range workers {

@@ -56,7 +56,7 @@ func (s *Service) unsubscribe(c echo.Context) error {
 	default: // an answer of 200 would pass for success
 		return s.writeUnsubscribe(c, http.StatusUnprocessableEntity, claims, false)
 	}
-	err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: claims.TopicID,
+	_, err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: claims.TopicID,
 		Channel: channel, Network: web.OriginOf(c).Network})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package unsubscribe
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -47,7 +48,7 @@ func (s *Service) changePreferences(c echo.Context) error {
 	}
 	switch {
 	case form.Get("stop") == "all":
-		err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: posthaste.AllTopics,
+		_, err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: posthaste.AllTopics,
 			Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network})
 	case form.Has("save"):
 		err = s.save(c, claims.RecipientID, form)
@@ -89,7 +90,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 		out := posthaste.OptOut{RecipientID: recipientID, TopicID: topic.ID, Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network}
 		switch {
 		case had && !ticked:
-			unconfirmed = errors.Join(unconfirmed, s.Stop(ctx, out)) // the other withdrawals are committed all the same
+			unconfirmed = errors.Join(unconfirmed, s.stop(ctx, out)) // the other withdrawals are committed all the same
 		case !ticked: // perhaps withdrawn by a request that nobody confirmed
 			unconfirmed = errors.Join(unconfirmed, s.Tell(ctx, out))
 		}
@@ -104,7 +105,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 		case !slices.Contains(form["shown"], field): // the page was older
 		case !ticked:
 			out := posthaste.OptOut{RecipientID: recipientID, TopicID: as, Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network}
-			unconfirmed = errors.Join(unconfirmed, s.Stop(ctx, out))
+			unconfirmed = errors.Join(unconfirmed, s.stop(ctx, out))
 		case n.Off:
 			entries = append(entries, decide(posthaste.ForNotice, as, true, n.Name))
 		}
@@ -166,4 +167,9 @@ func mask(email string) string {
 	}
 	_, size := utf8.DecodeRuneInString(email)
 	return email[:size] + "…" + email[at:]
+}
+
+func (s *Service) stop(ctx context.Context, o posthaste.OptOut) error {
+	_, err := s.Stop(ctx, o)
+	return err
 }

@@ -9,7 +9,7 @@ import (
 // Store is what the package needs of the database. Its methods say in
 // internal/store what each guarantees.
 type Store interface {
-	OptOut(ctx context.Context, o posthaste.OptOut) error
+	OptOut(ctx context.Context, o posthaste.OptOut) (added int64, err error)
 	ListSending(ctx context.Context, o posthaste.OptOut) (workers []string, err error)
 	LiftStopAll(ctx context.Context, recipientID int64) error
 	RecordConsents(ctx context.Context, entries []posthaste.Consent) error

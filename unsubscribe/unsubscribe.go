@@ -48,15 +48,16 @@ func (s *Service) Register(e *echo.Echo) {
 }
 
 // Stop commits an opt-out and returns once no mail against it can start. It is
-// the one way for every channel. Unavailable when a worker that may be sending
-// to the recipient does not confirm; the opt-out is committed even then.
-func (s *Service) Stop(ctx context.Context, o posthaste.OptOut) (err error) {
+// the one way for every channel. It gives what can take it back: see
+// Store.UndoOptOut. Unavailable when a worker that may be sending to the
+// recipient does not confirm; the opt-out is committed even then.
+func (s *Service) Stop(ctx context.Context, o posthaste.OptOut) (added int64, err error) {
 	asked := time.Now()
 	defer func() { s.metrics.Stopped(asked, err) }()
-	if err := s.store.OptOut(ctx, o); err != nil { // whatever it is, the request can be made again
-		return &posthaste.Error{Kind: posthaste.Unavailable, Message: "the opt-out could not be recorded; please try again", Err: err}
+	if added, err = s.store.OptOut(ctx, o); err != nil { // whatever it is, the request can be made again
+		return 0, &posthaste.Error{Kind: posthaste.Unavailable, Message: "the opt-out could not be recorded; please try again", Err: err}
 	}
-	return s.Tell(ctx, o)
+	return added, s.Tell(ctx, o)
 }
 
 // Tell returns once no mail against an opt-out, or another suppression, that is

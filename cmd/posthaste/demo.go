@@ -113,7 +113,7 @@ func (d demo) decide(ctx context.Context, topic posthaste.Topic) error {
 			return err
 		}
 		if n%40 == 3 {
-			if err := d.unsub.Stop(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: topic.ID, Channel: posthaste.ByOneClick}); err != nil {
+			if _, err := d.unsub.Stop(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: topic.ID, Channel: posthaste.ByOneClick}); err != nil {
 				return err
 			}
 		}

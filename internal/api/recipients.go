@@ -237,7 +237,7 @@ func (a *API) recordConsent(c echo.Context) error {
 	}
 	ctx := c.Request().Context()
 	if in.Purpose == posthaste.ForTopic && !given {
-		err = a.optOuts.Stop(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: topic.ID, Channel: posthaste.ByAPI})
+		_, err = a.optOuts.Stop(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: topic.ID, Channel: posthaste.ByAPI})
 	} else {
 		err = a.store.RecordConsents(ctx, []posthaste.Consent{{RecipientID: r.ID, Purpose: in.Purpose, TopicID: topic.ID, Decision: in.Decision,
 			Channel: posthaste.ByAPI, Source: in.Source, Wording: in.Wording, Actor: web.OriginOf(c).Actor}})

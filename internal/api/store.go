@@ -197,7 +197,7 @@ type Heads interface {
 
 // OptOuts carries out an opt-out, with the same effect and speed as the recipient's own.
 type OptOuts interface {
-	Stop(ctx context.Context, o posthaste.OptOut) error
+	Stop(ctx context.Context, o posthaste.OptOut) (added int64, err error)
 	// Tell makes a suppression that is committed take effect at once.
 	Tell(ctx context.Context, o posthaste.OptOut) error
 }

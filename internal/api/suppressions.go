@@ -100,7 +100,8 @@ func (a *API) tell(c echo.Context, canonical string, x posthaste.Suppression) er
 	}
 	out := posthaste.OptOut{RecipientID: r.ID, TopicID: x.TopicID, Channel: posthaste.ByAPI}
 	if x.Reason == posthaste.OptedOut {
-		return a.optOuts.Stop(ctx, out)
+		_, err := a.optOuts.Stop(ctx, out)
+		return err
 	}
 	return a.optOuts.Tell(ctx, out)
 }

@@ -120,11 +120,11 @@ func (s *Store) CountAudience(ctx context.Context, c posthaste.Campaign) (audien
 }
 
 // stoppedBy tells whether a recipient r is suppressed for a topic, or for the topic that a notice type is.
-const stoppedBy = "EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id IN (0, ?))"
+const stoppedBy = "EXISTS (SELECT 1 FROM suppressions x WHERE x.address_hash = r.address_hash AND x.topic_id IN (0, ?) AND x.reason <> 'erased')"
 
 // inSegment gives the condition that a recipient r is in a segment.
 func (s *Store) inSegment(g posthaste.Segment) (where string, args []any) {
-	parts := []string{"true"}
+	parts := []string{"r.stranger = 0"}
 	if g.TopicID != 0 {
 		parts = append(parts, "EXISTS (SELECT 1 FROM consent_states c WHERE c.recipient_id = r.id AND c.purpose = 'topic' AND c.topic_id = ? AND c.decision = 'given')")
 		args = append(args, g.TopicID)

@@ -84,7 +84,8 @@ const readWindowColumns = `SELECT d.number, d.attempts, d.recipient_id, coalesce
 		coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL,
 		coalesce((SELECT sum(CASE WHEN purpose = 'opens' THEN 2 WHEN purpose = 'clicks' THEN 4 WHEN topic_id = k.topic_id THEN 1 ELSE 0 END)
 			FROM consent_states WHERE recipient_id = d.recipient_id AND decision = 'given'), 0),
-		coalesce((SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id) LIMIT 1), 0),
+		coalesce((SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id)
+			AND (k.topic_id > 0 OR reason <> 'erased') LIMIT 1), 0),
 		CASE WHEN k.topic_id > 0 THEN 0 WHEN k.notice_kind = 'mandatory' THEN 2 ELSE 1 END
 	FROM campaigns k JOIN deliveries d ON d.campaign_id = k.id `
 

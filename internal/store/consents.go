@@ -12,26 +12,34 @@ import (
 
 // ListConsents gives a recipient's whole ledger, oldest first.
 func (s *Store) ListConsents(ctx context.Context, recipientID int64) ([]posthaste.Consent, error) {
+	ledger, err := listConsents(ctx, s.db, recipientID)
+	return ledger, translate("list consents", err)
+}
+
+func listConsents(ctx context.Context, db bun.IDB, recipientID int64) ([]posthaste.Consent, error) {
 	var rows []struct {
-		ID              int64
-		Purpose         posthaste.Purpose
-		TopicID         int64
-		Decision        posthaste.Decision
-		Channel         posthaste.Channel
-		Source, Wording string
-		Actor, Network  string
-		At              int64
+		ID               int64
+		Purpose          posthaste.Purpose
+		TopicID          int64
+		Decision         posthaste.Decision
+		Channel          posthaste.Channel
+		Source, Wording  string
+		Language, Policy string
+		SignUpID         int64
+		Actor, Network   string
+		At               int64
 	}
-	err := s.db.NewRaw(`SELECT c.id, c.purpose, c.topic_id, c.decision, c.channel, coalesce(e.source, '') AS source,
-		coalesce(e.wording, '') AS wording, c.actor, c.network, c.at
+	err := db.NewRaw(`SELECT c.id, c.purpose, c.topic_id, c.decision, c.channel, coalesce(e.source, '') AS source,
+		coalesce(e.wording, '') AS wording, coalesce(e.language, '') AS language, coalesce(e.policy, '') AS policy, c.sign_up_id, c.actor, c.network, c.at
 		FROM consents c LEFT JOIN evidence e ON e.id = c.evidence_id WHERE c.recipient_id = ? ORDER BY c.id`, recipientID).Scan(ctx, &rows)
 	if err != nil {
-		return nil, translate("list consents", err)
+		return nil, err
 	}
 	ledger := make([]posthaste.Consent, len(rows))
 	for i, r := range rows {
 		ledger[i] = posthaste.Consent{ID: r.ID, RecipientID: recipientID, Purpose: r.Purpose, TopicID: r.TopicID,
-			Decision: r.Decision, Channel: r.Channel, Source: r.Source, Wording: r.Wording, Actor: r.Actor,
+			Decision: r.Decision, Channel: r.Channel, Source: r.Source, Wording: r.Wording,
+			Language: r.Language, Policy: r.Policy, SignUpID: r.SignUpID, Actor: r.Actor,
 			Network: posthaste.ParseNetwork(r.Network), At: instant(r.At)}
 	}
 	return ledger, nil
@@ -144,6 +152,9 @@ func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent)
 	for _, key := range rows {
 		news[key] = true
 	}
+	if err := noStrangers(ctx, tx, rows); err != nil {
+		return nil, err
+	}
 	evidence := map[posthaste.Evidence]int64{}
 	now := micros(time.Now())
 	var ledger []bun.TupleValues
@@ -152,7 +163,7 @@ func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent)
 			continue
 		}
 		changed = append(changed, c)
-		e := posthaste.Evidence{Source: c.Source, Wording: c.Wording}
+		e := posthaste.Evidence{Source: c.Source, Wording: c.Wording, Language: c.Language, Policy: c.Policy}
 		id, known := evidence[e]
 		if !known {
 			if id, err = putEvidence(ctx, tx, e); err != nil {
@@ -160,10 +171,20 @@ func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent)
 			}
 			evidence[e] = id
 		}
-		ledger = append(ledger, bun.Tuple([]any{c.RecipientID, string(c.Purpose), c.TopicID, string(c.Decision), string(c.Channel), id, c.Actor, c.Network.String(), now}))
+		ledger = append(ledger, bun.Tuple([]any{c.RecipientID, string(c.Purpose), c.TopicID, string(c.Decision), string(c.Channel), id, c.SignUpID, c.Actor, c.Network.String(), now}))
 	}
-	_, err = exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, actor, network, at) VALUES ?`, bun.List(ledger))
+	_, err = exec(ctx, tx, `INSERT INTO consents (recipient_id, purpose, topic_id, decision, channel, evidence_id, sign_up_id, actor, network, at) VALUES ?`, bun.List(ledger))
 	return changed, err
+}
+
+// noStrangers makes those who decided something known for more than a sign-up.
+func noStrangers(ctx context.Context, tx bun.Tx, decided []consentKey) error {
+	ids := make([]int64, len(decided))
+	for i, key := range decided {
+		ids[i] = key.RecipientID
+	}
+	_, err := exec(ctx, tx, "UPDATE recipients SET stranger = 0 WHERE id IN (?) AND stranger = 1", bun.List(ids))
+	return err
 }
 
 // FindPreferences gives what a recipient has chosen, or NotFound.

@@ -164,6 +164,9 @@ func (s *Store) merge(ctx context.Context, tx bun.Tx, order posthaste.Import, re
 	if err != nil {
 		return err
 	}
+	if _, err := exec(ctx, tx, "UPDATE recipients SET stranger = 0 WHERE stranger = 1 AND canonical IN (SELECT canonical FROM staged)"); err != nil {
+		return err
+	}
 	added, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
 		SELECT email, canonical, address_hash, name, locale, time_zone, attributes`+s.pick("::jsonb", "")+`, ?, ?
 		FROM staged s WHERE NOT EXISTS (SELECT 1 FROM recipients r WHERE r.canonical = s.canonical) ORDER BY line
@@ -253,11 +256,15 @@ func (s *Store) agree(ctx context.Context, tx bun.Tx, order posthaste.Import, ev
 
 // putEvidence stores the words once and gives their id.
 func putEvidence(ctx context.Context, tx bun.IDB, e posthaste.Evidence) (int64, error) {
-	sum := sha256.Sum256([]byte(e.Source + "\x00" + e.Wording))
+	text := e.Source + "\x00" + e.Wording
+	if e.Language+e.Policy != "" {
+		text += "\x00" + e.Language + "\x00" + e.Policy
+	}
+	sum := sha256.Sum256([]byte(text))
 	var id int64
 	// The empty update makes RETURNING answer for a row that exists.
-	err := tx.NewRaw(`INSERT INTO evidence (source, wording, hash) VALUES (?, ?, ?)
-		ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash RETURNING id`, e.Source, e.Wording, sum[:]).Scan(ctx, &id)
+	err := tx.NewRaw(`INSERT INTO evidence (source, wording, language, policy, hash) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (hash) DO UPDATE SET hash = excluded.hash RETURNING id`, e.Source, e.Wording, e.Language, e.Policy, sum[:]).Scan(ctx, &id)
 	return id, err
 }
 

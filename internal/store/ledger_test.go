@@ -22,9 +22,9 @@ func TestFreezeTakesOnlyConsentAndMarksSuppressed(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		topic, ids := audience(t, s, 60)
-		err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: topic.ID, Channel: posthaste.ByOneClick})
+		_, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: topic.ID, Channel: posthaste.ByOneClick})
 		must(t, err)
-		err = s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[1], TopicID: posthaste.AllTopics, Channel: posthaste.ByPreferences})
+		_, err = s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[1], TopicID: posthaste.AllTopics, Channel: posthaste.ByPreferences})
 		must(t, err)
 		_, err = s.Suppress(t.Context(), email(2), posthaste.Suppression{TopicID: posthaste.AllTopics, Reason: posthaste.Manual})
 		must(t, err)
@@ -119,7 +119,8 @@ func TestOptOutReachesClaimOrNamesTheWorker(t *testing.T) {
 
 		stop := func(id, topicID int64) []string {
 			out := posthaste.OptOut{RecipientID: id, TopicID: topicID, Channel: posthaste.ByOneClick}
-			must(t, s.OptOut(t.Context(), out))
+			_, err := s.OptOut(t.Context(), out)
+			must(t, err)
 			workers, err := s.ListSending(t.Context(), out)
 			must(t, err)
 			return workers

@@ -218,17 +218,18 @@ func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, batch []*acc
 			notices[n.Canonical] = n
 		}
 	}
-	ids := make(map[string]int64, len(notices))
+	ids, strangers := make(map[string]int64, len(notices)), map[int64]bool{}
 	// In order, so that two transactions with the same addresses do not wait for each other.
 	for part := range slices.Chunk(slices.Sorted(maps.Keys(notices)), noticeBatch) {
 		find := func() error {
 			var found []struct {
-				ID        int64
-				Canonical string
+				ID, Stranger int64
+				Canonical    string
 			}
-			err := tx.NewRaw("SELECT id, canonical FROM recipients WHERE canonical IN (?)", bun.List(part)).Scan(ctx, &found)
+			err := tx.NewRaw("SELECT id, canonical, stranger FROM recipients WHERE canonical IN (?)", bun.List(part)).Scan(ctx, &found)
 			for _, f := range found {
 				ids[f.Canonical] = f.ID
+				strangers[f.ID] = f.Stranger == 1
 			}
 			return err
 		}
@@ -252,12 +253,21 @@ func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, batch []*acc
 			return err
 		}
 	}
+	var served []int64
 	for _, a := range batch {
 		for i := range a.call.Notices {
-			a.call.Notices[i].RecipientID = ids[a.call.Notices[i].Canonical]
+			id := ids[a.call.Notices[i].Canonical]
+			a.call.Notices[i].RecipientID = id
+			if key := a.call.Type.Key; strangers[id] && key != posthaste.ConfirmNotice && key != posthaste.DataNotice {
+				served = append(served, id)
+			}
 		}
 	}
-	return nil
+	if len(served) == 0 {
+		return nil
+	}
+	_, err := exec(ctx, tx, "UPDATE recipients SET stranger = 0 WHERE id IN (?)", bun.List(served))
+	return err
 }
 
 // addNotices writes the notices of all calls and gives them their ids.

@@ -185,7 +185,8 @@ func TestAnOptionalTypeOfAnAnnouncementCanBeSwitchedOff(t *testing.T) {
 		c, err := s.AddAnnouncement(t.Context(), posthaste.Campaign{Name: "x", TopicID: posthaste.TypeAsTopic(kind.ID), From: "a@example.com", SendAt: time.Now(), TimeZone: "UTC",
 			Announcement: posthaste.Announcement{TypeVersion: 1, Kind: kind.Kind, Data: json.RawMessage("{}"), Actor: "me"}})
 		must(t, err)
-		must(t, s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: posthaste.TypeAsTopic(kind.ID)}))
+		_, err = s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: posthaste.TypeAsTopic(kind.ID)})
+		must(t, err)
 		_, err = s.Freeze(t.Context(), c.ID)
 		must(t, err)
 		if got := counts(t, s, c.ID); got.Suppressed != 1 || got.Queued != 1 {
@@ -211,7 +212,8 @@ func TestAMandatoryAnnouncementIsAuditedBeforeItGoes(t *testing.T) {
 		c, err := s.AddAnnouncement(t.Context(), posthaste.Campaign{Name: "x", TopicID: posthaste.TypeAsTopic(kind.ID), From: "a@example.com", SendAt: time.Now(), TimeZone: "UTC",
 			Announcement: posthaste.Announcement{TypeVersion: 1, Kind: kind.Kind, Data: json.RawMessage("{}"), Actor: "me"}})
 		must(t, err)
-		must(t, s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[1], TopicID: posthaste.AllTopics}))
+		_, err = s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[1], TopicID: posthaste.AllTopics})
+		must(t, err)
 		_, err = s.Freeze(t.Context(), c.ID)
 		must(t, err)
 		for range 2 {

@@ -103,7 +103,7 @@ func scanNotices(rows *sql.Rows, err error) (mails []posthaste.NoticeMail, _ err
 
 // What suppresses an address or a type; never a topic's opt-out.
 const readStopped = `SELECT n.id, x.reason FROM notices n JOIN recipients r ON r.id = n.recipient_id
-	JOIN suppressions x ON x.address_hash = r.address_hash AND x.topic_id IN (0, -n.type_id) WHERE n.id IN IDS ORDER BY x.id`
+	JOIN suppressions x ON x.address_hash = r.address_hash AND x.topic_id IN (0, -n.type_id) AND x.reason <> 'erased' WHERE n.id IN IDS ORDER BY x.id`
 
 func scanStopped(rows *sql.Rows, err error) (map[int64][]posthaste.Reason, error) {
 	if err != nil {

@@ -249,7 +249,8 @@ func TestWhatStopsANoticeIsRead(t *testing.T) {
 			return claim(t, s, "w", n.ID)[0].Stopped
 		}
 		out := func(topicID int64) {
-			must(t, s.OptOut(t.Context(), posthaste.OptOut{RecipientID: who, TopicID: topicID}))
+			_, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: who, TopicID: topicID})
+			must(t, err)
 		}
 		out(topic.ID)
 		if got := stopped(digest); len(got) != 0 {

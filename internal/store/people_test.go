@@ -123,7 +123,7 @@ func TestImportNeverLiftsAnOptOut(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		topic, ids := audience(t, s, 4)
 		stop := func(id, topicID int64) {
-			err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: id, TopicID: topicID, Channel: posthaste.ByOneClick})
+			_, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: id, TopicID: topicID, Channel: posthaste.ByOneClick})
 			must(t, err)
 		}
 		stop(ids[0], topic.ID)
@@ -151,7 +151,7 @@ func TestConsentIsOwnedByTheRecipient(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		topic, ids := audience(t, s, 1)
-		err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: topic.ID, Channel: posthaste.ByOneClick})
+		_, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: topic.ID, Channel: posthaste.ByOneClick})
 		must(t, err)
 		give := posthaste.Consent{RecipientID: ids[0], Purpose: posthaste.ForTopic, TopicID: topic.ID, Decision: posthaste.Given,
 			Channel: posthaste.ByAPI, Source: "desk", Wording: "they said so"}
@@ -186,7 +186,7 @@ func TestStopAllIsLiftedOnlyByItsOwnPage(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		topic, ids := audience(t, s, 1)
-		err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: posthaste.AllTopics, Channel: posthaste.ByPreferences})
+		_, err := s.OptOut(t.Context(), posthaste.OptOut{RecipientID: ids[0], TopicID: posthaste.AllTopics, Channel: posthaste.ByPreferences})
 		must(t, err)
 		found, err := s.ListSuppressions(t.Context(), email(0), 0, 10)
 		must(t, err)

@@ -87,7 +87,7 @@ func (s *Store) PutRecipient(ctx context.Context, r posthaste.Recipient, canonic
 		if err := tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (canonical) DO UPDATE SET email = excluded.email, name = excluded.name, locale = excluded.locale,
-				time_zone = excluded.time_zone, attributes = excluded.attributes, updated_at = excluded.updated_at
+				time_zone = excluded.time_zone, attributes = excluded.attributes, updated_at = excluded.updated_at, stranger = 0
 			RETURNING id, created_at`,
 			r.Email, canonical, s.keys.HashAddress(canonical), r.Name, r.Locale, r.TimeZone, attributes, micros(now), micros(now)).Scan(ctx, &row); err != nil {
 			return err

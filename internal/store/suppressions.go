@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -10,29 +11,82 @@ import (
 	"posthaste"
 )
 
-// OptOut commits a recipient's opt-out. The workers that ListSending names
-// after it must be told before the recipient is. An erased or unknown recipient
-// is no error: nothing is sent to one. Repeating it changes nothing.
-func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) error {
-	return s.inTx(ctx, "record opt-out", func(ctx context.Context, tx bun.Tx) error {
-		changed, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			SELECT address_hash, ?, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
-			o.TopicID, posthaste.OptedOut, string(o.Channel), micros(time.Now()), o.RecipientID)
-		if err != nil {
+// OptOut commits a recipient's opt-out and gives the id of the suppression that
+// it added; 0 when there was one. The workers that ListSending names after it
+// must be told before the recipient is. An erased or unknown recipient is no
+// error: nothing is sent to one. Repeating it changes nothing.
+func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) (added int64, err error) {
+	err = s.inTx(ctx, "record opt-out", func(ctx context.Context, tx bun.Tx) error {
+		added = 0
+		var ids []int64
+		if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+			SELECT address_hash, ?, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING RETURNING id`,
+			o.TopicID, posthaste.OptedOut, string(o.Channel), micros(time.Now()), o.RecipientID).Scan(ctx, &ids); err != nil {
 			return err
 		}
+		if len(ids) > 0 {
+			added = ids[0]
+		}
+		changed := len(ids)
 		if o.TopicID != posthaste.AllTopics {
 			withdrawn, err := appendConsents(ctx, tx, []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.PurposeOf(o.TopicID),
 				TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network}})
 			if err != nil {
 				return err
 			}
-			changed += int64(len(withdrawn))
+			changed += len(withdrawn)
 		}
 		if changed == 0 {
 			return nil
 		}
 		return s.appendAudit(ctx, tx, did(ctx, "recipient.opt_out", object("recipient", o.RecipientID), "topic_id", strconv.FormatInt(o.TopicID, 10), "channel", string(o.Channel)))
+	})
+	return added, err
+}
+
+// UndoWithin is for how long a recipient can take an opt-out back from the page that confirmed it.
+const UndoWithin = 30 * time.Minute
+
+// UndoOptOut takes back the opt-out that added a suppression, with the consent
+// that it ended, in the words of then. Conflict when it is too late or was done:
+// it gives nothing that was not there a moment before.
+func (s *Store) UndoOptOut(ctx context.Context, o posthaste.OptOut, suppressionID int64) error {
+	return s.inTx(ctx, "undo opt-out", func(ctx context.Context, tx bun.Tx) error {
+		n, err := exec(ctx, tx, `DELETE FROM suppressions WHERE id = ? AND topic_id = ? AND reason = ? AND created_at > ?
+			AND address_hash = (SELECT address_hash FROM recipients WHERE id = ?)`, suppressionID, o.TopicID, posthaste.OptedOut, micros(time.Now().Add(-UndoWithin)), o.RecipientID)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return conflict("it is too late to take this back here, or it was done already")
+		}
+		ledger, err := listConsents(ctx, tx, o.RecipientID)
+		if err != nil {
+			return err
+		}
+		ledger = slices.DeleteFunc(ledger, func(c posthaste.Consent) bool { return o.TopicID == posthaste.AllTopics || c.TopicID != o.TopicID })
+		var changed []posthaste.Consent
+		if last := len(ledger) - 1; last > 0 && ledger[last].Decision == posthaste.Withdrawn && ledger[last-1].Decision == posthaste.Given {
+			again := ledger[last-1]
+			again.Channel, again.Network = posthaste.ByUndo, o.Network
+			if changed, err = appendConsents(ctx, tx, []posthaste.Consent{again}); err != nil {
+				return err
+			}
+		}
+		return s.appendAudit(ctx, tx, append(consentEntries(ctx, changed), did(ctx, "recipient.undo_opt_out", object("recipient", o.RecipientID),
+			"topic_id", strconv.FormatInt(o.TopicID, 10)))...)
+	})
+}
+
+// CountReason counts why somebody opted out of a topic, and not who.
+func (s *Store) CountReason(ctx context.Context, topicID int64, reason string) error {
+	return s.inTx(ctx, "count reason", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, `INSERT INTO opt_out_reasons (topic_id, day, reason, people) VALUES (?, ?, ?, 1)
+			ON CONFLICT (topic_id, day, reason) DO UPDATE SET people = opt_out_reasons.people + 1`, topicID, time.Now().UTC().Format(time.DateOnly), reason)
+		if err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "topic.count_reason", object("topic", topicID), "reason", reason))
 	})
 }
 
@@ -61,8 +115,22 @@ func (s *Store) LiftStopAll(ctx context.Context, recipientID int64) error {
 		if err != nil || lifted == 0 {
 			return err
 		}
+		if err := staySilent(ctx, tx, recipientID); err != nil {
+			return err
+		}
 		return s.appendAudit(ctx, tx, did(ctx, "recipient.lift_stop", object("recipient", recipientID)))
 	})
+}
+
+// staySilent keeps what a stop of all mail said of the topics to which the
+// recipient does not consent now: nobody else may bring consent to them in, once
+// the stop itself is lifted.
+func staySilent(ctx context.Context, tx bun.Tx, recipientID int64) error {
+	_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+		SELECT r.address_hash, t.id, ?, 'stop', '', ? FROM recipients r CROSS JOIN topics t WHERE r.id = ? AND NOT EXISTS (SELECT 1 FROM consent_states c
+			WHERE c.recipient_id = r.id AND c.purpose = 'topic' AND c.topic_id = t.id AND c.decision = 'given') ON CONFLICT DO NOTHING`,
+		posthaste.OptedOut, micros(time.Now()), recipientID)
+	return err
 }
 
 type suppressionRow struct {

@@ -1,0 +1,113 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// keptAfterErasure is what stays of an erased person, or rather of nobody.
+var keptAfterErasure = []string{"suppression", "ledger", "counts", "audit"}
+
+// SuppressErased has no further mailing go to a recipient who is to be erased;
+// the workers that ListSending names after it must be told before Erase. It is
+// kept outside of the database as every suppression, so that a restored backup
+// erases the person again.
+func (s *Store) SuppressErased(ctx context.Context, recipientID int64) error {
+	return s.inTx(ctx, "suppress erased", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+			SELECT address_hash, 0, ?, '', ?, ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
+			posthaste.Erased, posthaste.OriginOf(ctx).Actor, micros(time.Now()), recipientID)
+		return err
+	})
+}
+
+// Erase removes all that is known of a recipient, in one transaction, and gives
+// the receipt. What has to add up stays, of nobody: deliveries, hits and notices
+// lose the person, and so does every request. A request that it carries out is
+// ended with the receipt; 0: none. NotFound when there is no such recipient.
+func (s *Store) Erase(ctx context.Context, recipientID, requestID int64) (posthaste.Receipt, error) {
+	receipt := posthaste.Receipt{At: time.Now().UTC().Truncate(time.Microsecond), Kept: keptAfterErasure}
+	err := s.inTx(ctx, "erase recipient", func(ctx context.Context, tx bun.Tx) (err error) {
+		if receipt.Removed, err = s.eraseRows(ctx, tx, recipientID); err != nil {
+			return err
+		}
+		if receipt.Removed["recipients"] == 0 {
+			return notFound("there is no such recipient")
+		}
+		text, err := json.Marshal(receipt)
+		if err != nil {
+			return err
+		}
+		if _, err := exec(ctx, tx, "UPDATE requests SET state = ?, ended_at = ?, receipt = ? WHERE id = ?", posthaste.RequestDone, micros(receipt.At), string(text), requestID); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "recipient.erase", object("recipient", recipientID), "request_id", strconv.FormatInt(requestID, 10)))
+	})
+	return receipt, err
+}
+
+// erasure is one statement of an erasure: ?0 is the recipient, ?1 the keyed hash
+// of the address. name is what the receipt counts it under; empty: not.
+type erasure struct{ name, statement string }
+
+// erasures go from what refers to others to what is referred to. What has an
+// outcome still to come, in a worker's hand, finds no person any more.
+func (s *Store) erasures() []erasure {
+	notice := s.pick("data::jsonb ->> 'notice'", "json_extract(data, '$.notice')")
+	notices := s.pick("SELECT id::text FROM notices WHERE recipient_id = ?0", "SELECT id FROM notices WHERE recipient_id = ?0")
+	return []erasure{
+		{"consents", "DELETE FROM consents WHERE recipient_id = ?0"},
+		{"", "DELETE FROM consent_states WHERE recipient_id = ?0"},
+		{"sign_ups", "DELETE FROM sign_ups WHERE recipient_id = ?0 OR address_hash = ?1"},
+		// The number stands for nobody, and keeps the index unique.
+		{"deliveries", `UPDATE deliveries SET recipient_id = -number, reply = '',
+			state = CASE WHEN state = 'deferred' THEN 'suppressed' ELSE state END WHERE recipient_id = ?0`},
+		{"hits", "UPDATE hits SET recipient_id = 0, network = '' WHERE recipient_id = ?0"},
+		{"webhook_messages", "DELETE FROM webhook_messages WHERE " + notice + " IN (" + notices + ")"},
+		{"", "UPDATE notice_attempts SET reply = '' WHERE notice_id IN (SELECT id FROM notices WHERE recipient_id = ?0)"},
+		{"", "DELETE FROM notice_files WHERE call_id IN (" + callsOfAlone + ")"},
+		{"", "UPDATE notice_calls SET data = '{}', answer = '', forgotten = 1 WHERE id IN (" + callsOfAlone + ")"},
+		{"notices", `UPDATE notices SET recipient_id = 0, name = '', locale = '', data = '{}', external_id = '', metadata = '{}', reply = '',
+			state = CASE WHEN state IN ('queued', 'deferred') THEN 'suppressed' ELSE state END WHERE recipient_id = ?0`},
+		{"", "UPDATE suppressions SET evidence = '' WHERE address_hash = ?1"},
+		{"requests", "UPDATE requests SET recipient_id = 0, reason = '' WHERE recipient_id = ?0"},
+		{"recipients", "DELETE FROM recipients WHERE id = ?0"},
+	}
+}
+
+// callsOfAlone are the calls that asked for notices to one recipient and nobody else.
+const callsOfAlone = `SELECT n.call_id FROM notices n WHERE n.recipient_id = ?0
+	AND NOT EXISTS (SELECT 1 FROM notices o WHERE o.call_id = n.call_id AND o.recipient_id <> ?0)`
+
+func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64) (map[string]int64, error) {
+	var hash []byte
+	if err := tx.NewRaw("SELECT address_hash FROM recipients WHERE id = ?"+s.pick(" FOR UPDATE", ""), recipientID).Scan(ctx, &hash); err != nil {
+		return nil, noSuch(translate("find recipient", err), "recipient")
+	}
+	removed := map[string]int64{}
+	for _, e := range s.erasures() {
+		n, err := exec(ctx, tx, e.statement, recipientID, hash)
+		if err != nil {
+			return nil, err
+		}
+		if e.name != "" {
+			removed[e.name] = n
+		}
+	}
+	return removed, nil
+}
+
+// ListErasedAgain gives up to limit recipients behind an id who are suppressed as
+// erased, but were known before that: a restored backup has them back.
+func (s *Store) ListErasedAgain(ctx context.Context, after int64, limit int) ([]int64, error) {
+	var ids []int64
+	err := s.db.NewRaw(`SELECT r.id FROM recipients r JOIN suppressions x ON x.address_hash = r.address_hash AND x.topic_id = 0 AND x.reason = ?
+		WHERE r.id > ? AND r.created_at < x.created_at ORDER BY r.id LIMIT ?`, posthaste.Erased, after, limit).Scan(ctx, &ids)
+	return ids, translate("list erased", err)
+}
