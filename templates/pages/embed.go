@@ -9,8 +9,8 @@ import (
 
 // WriteEmbed writes the form of WriteSignUp as a fragment to be pasted into any
 // site: plain HTML without style or script, with class names that begin with
-// posthaste-, and no ids, so that it can stand on a page twice. It bears nothing
-// that a person entered. The Action must be an absolute address of http or https.
+// posthaste-, and no ids, so that it can stand on a page twice. It shows nothing
+// that a person entered or ticked. The Action must be an absolute address of http or https.
 func WriteEmbed(w io.Writer, p SignUp) error {
 	to, err := absolute(p.Action)
 	if err != nil {
@@ -18,14 +18,7 @@ func WriteEmbed(w io.Writer, p SignUp) error {
 	}
 	s := load()
 	p.Action = to
-	p.Email, p.Name, p.Faults = "", "", nil
-	v := newSignUpView(s.texts(p.Lang), p)
-	for _, g := range v.Groups {
-		for i := range g.Choices {
-			g.Choices[i].Checked = false
-		}
-	}
-	return s.write(w, "embed", v)
+	return s.write(w, "embed", newSignUpView(s.texts(p.Lang), p))
 }
 
 // absolute gives an address as it can stand outside of our own pages. The error

@@ -42,6 +42,7 @@ func TestMatch(t *testing.T) {
 		{"the first of equals", "fr, de", nil, "fr"},
 		{"the next when there is none of the best", "pt-BR, ca;q=0.9, es;q=0.5", nil, "es"},
 		{"not what is not accepted", "de;q=0, fr;q=0.1", nil, "fr"},
+		{"nothing that is accepted", "de;q=0, fr;q=0.0, es;q=-1", nil, "en"},
 		{"any", "*", nil, "en"},
 		{"any but one that is better", "*;q=0.5, de", nil, "de"},
 		{"spaces and case", " FR-ca ; Q=0.7 ,, en;q=0.1", nil, "fr"},
