@@ -18,12 +18,8 @@ import (
 	"posthaste/templates/pages"
 )
 
-// The wordings that stand beside the boxes, and so in the ledger.
-const (
-	opensLabel  = "Let the sender see that I opened a mail"
-	clicksLabel = "Let the sender see which links I follow"
-	source      = "preference centre"
-)
+// source is where a consent of this page was given, in the ledger.
+const source = "preference centre"
 
 // preferencesLimit is the most bytes of the form: some hundred topics.
 const preferencesLimit = 16 << 10
@@ -81,6 +77,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 		return posthaste.Consent{RecipientID: recipientID, Purpose: p, TopicID: topicID, Decision: decision,
 			Channel: posthaste.ByPreferences, Source: source, Wording: wording, Network: web.OriginOf(c).Network}
 	}
+	words := pages.Wordings(now.Recipient.Locale) // those that stood beside the boxes
 	var entries []posthaste.Consent
 	var unconfirmed error
 	chosen := false
@@ -95,7 +92,7 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 			unconfirmed = errors.Join(unconfirmed, s.Tell(ctx, out))
 		}
 		if ticked && !had {
-			entries = append(entries, decide(posthaste.ForTopic, topic.ID, true, topic.Name))
+			entries = append(entries, decide(posthaste.ForTopic, topic.ID, true, words.Topic(topic.Name)))
 		}
 	}
 	for _, n := range now.Notices {
@@ -107,14 +104,14 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 			out := posthaste.OptOut{RecipientID: recipientID, TopicID: as, Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network}
 			unconfirmed = errors.Join(unconfirmed, s.stop(ctx, out))
 		case n.Off:
-			entries = append(entries, decide(posthaste.ForNotice, as, true, n.Name))
+			entries = append(entries, decide(posthaste.ForNotice, as, true, words.Notice(n.Name)))
 		}
 	}
 	if ticked := form.Has("opens"); ticked != now.Opens {
-		entries = append(entries, decide(posthaste.ForOpens, 0, ticked, opensLabel))
+		entries = append(entries, decide(posthaste.ForOpens, 0, ticked, words.Opens))
 	}
 	if ticked := form.Has("clicks"); ticked != now.Clicks {
-		entries = append(entries, decide(posthaste.ForClicks, 0, ticked, clicksLabel))
+		entries = append(entries, decide(posthaste.ForClicks, 0, ticked, words.Clicks))
 	}
 	if err := errors.Join(s.store.RecordConsents(ctx, entries), unconfirmed); err != nil {
 		return err
@@ -135,19 +132,20 @@ func (s *Service) writePreferences(c echo.Context, recipientID int64, saved bool
 	if err != nil {
 		return err
 	}
+	words := pages.Wordings(now.Recipient.Locale)
 	page := pages.Preferences{Lang: now.Recipient.Locale, Sender: s.sender, MaskedAddress: mask(now.Recipient.Email),
 		Action: "/p/" + c.Param("token"), StopAll: now.StopAll, Saved: saved,
 		Measurement: []pages.Choice{
-			{Name: "opens", Label: opensLabel, Checked: now.Opens},
-			{Name: "clicks", Label: clicksLabel, Checked: now.Clicks},
+			{Name: "opens", Label: words.Opens, Checked: now.Opens},
+			{Name: "clicks", Label: words.Clicks, Checked: now.Clicks},
 		}}
 	for _, topic := range topics {
 		// After a stop none is ticked: saving another choice must not bring the mail back.
 		checked := !now.StopAll && slices.Contains(now.Topics, topic.ID)
-		page.Topics = append(page.Topics, pages.Choice{Name: topicField(topic.ID), Label: topic.Name, Checked: checked})
+		page.Topics = append(page.Topics, pages.Choice{Name: topicField(topic.ID), Label: words.Topic(topic.Name), Checked: checked})
 	}
 	for _, n := range now.Notices {
-		page.Notices = append(page.Notices, pages.Choice{Name: noticeField(n.TypeID), Label: n.Name, Checked: !n.Off})
+		page.Notices = append(page.Notices, pages.Choice{Name: noticeField(n.TypeID), Label: words.Notice(n.Name), Checked: !n.Off})
 	}
 	web.SetPageHeaders(c)
 	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)

@@ -96,17 +96,18 @@ func TestChoicesStandInTheLedgerWithTheirWording(t *testing.T) {
 			t.Errorf("source %q", c.Source)
 		}
 	}
-	const opens, clicks = "Let the sender see that I opened a mail", "Let the sender see which links I follow"
+	const opens, clicks = "I allow the sender to record whether and when I open its mails.", "I allow the sender to record which links in its mails I follow, and when."
+	const offers = "I would like to receive “Offers” by email."
 	want := []entry{
 		{posthaste.ForTopic, h.topics[1].ID, posthaste.Withdrawn, ""},
 		{posthaste.ForOpens, 0, posthaste.Given, opens}, {posthaste.ForClicks, 0, posthaste.Given, clicks},
-		{posthaste.ForTopic, h.topics[1].ID, posthaste.Given, "Offers"}, {posthaste.ForOpens, 0, posthaste.Withdrawn, opens},
+		{posthaste.ForTopic, h.topics[1].ID, posthaste.Given, offers}, {posthaste.ForOpens, 0, posthaste.Withdrawn, opens},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("ledger\n%v, want\n%v", got, want)
 	}
 	page := h.do(http.MethodGet, "/p/"+h.preferencesToken(0), "", "").body
-	for _, wording := range []string{opens, clicks, "The Weekly &amp; More", "Offers"} {
+	for _, wording := range []string{opens, clicks, "“The Weekly &amp; More”", offers} {
 		if !strings.Contains(page, wording) {
 			t.Errorf("the page does not say %q, which the ledger holds", wording)
 		}

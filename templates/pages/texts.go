@@ -1,49 +1,43 @@
 package pages
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 )
 
-// Texts are the words of these pages in one language: one file in texts/,
-// named for the language's BCP 47 tag. To add a language, add a file.
-// {topic}, {sender} and {address} stand for the page's own.
+// Texts are the words of these pages and mails in one language: one file in
+// texts/, named for the language's BCP 47 tag. To add a language, add a file.
+//
+// {sender}, {topic}, {notice}, {address}, {title} and {days} stand for the
+// page's own. Us stands for {sender} when it has no name, so each sentence must
+// read well with both.
 type Texts struct {
-	Lang string `json:"lang"` // as the file is named
-	Dir  string `json:"dir"`  // ltr or rtl
+	Lang        string `json:"lang"` // as the file is named
+	Dir         string `json:"dir"`  // ltr or rtl
+	Name        string `json:"name"` // of the language, in itself
+	Us          string `json:"us"`
+	YourAddress string `json:"your_address"` // for an address that is not shown
+	ThisTopic   string `json:"this_topic"`   // for a topic without a name
 
-	We        string `json:"we"`         // for a sender without a name
-	ThisTopic string `json:"this_topic"` // for a topic without a name
-
-	Unsubscribe       string `json:"unsubscribe"`
-	UnsubscribeLead   string `json:"unsubscribe_lead"`
-	UnsubscribeButton string `json:"unsubscribe_button"`
-	UnsubscribeLink   string `json:"unsubscribe_link"`
-	Unsubscribed      string `json:"unsubscribed"`
-	UnsubscribedLead  string `json:"unsubscribed_lead"`
-	UnsubscribedLink  string `json:"unsubscribed_link"`
-
-	Preferences     string `json:"preferences"`
-	PreferencesLead string `json:"preferences_lead"`
-	Topics          string `json:"topics"`
-	Notices         string `json:"notices"`
-	NoticesLead     string `json:"notices_lead"`
-	Measurement     string `json:"measurement"`
-	MeasurementLead string `json:"measurement_lead"`
-	Save            string `json:"save"`
-	Saved           string `json:"saved"`
-	Stop            string `json:"stop"`
-	StopLead        string `json:"stop_lead"`
-	StopButton      string `json:"stop_button"`
-	AllStopped      string `json:"all_stopped"`
-
-	Error     string `json:"error"`
-	Reference string `json:"reference"`
+	Wording     wordingTexts           `json:"wording"`
+	Unsubscribe unsubscribeTexts       `json:"unsubscribe"`
+	Preferences preferencesTexts       `json:"preferences"`
+	SignUp      signUpTexts            `json:"sign_up"`
+	Confirm     confirmTexts           `json:"confirm"`
+	Data        dataTexts              `json:"data"`
+	Sections    map[string]SectionText `json:"sections"`
+	Words       map[string]string      `json:"words"`
+	Mails       mailsTexts             `json:"mails"`
+	Problem     problemTexts           `json:"problem"`
 }
 
+// readTexts reads every language. A name that Texts does not know is an error:
+// its text would be missing where it belongs.
 func readTexts(files fs.FS) (map[string]Texts, error) {
 	names, err := fs.Glob(files, "texts/*.json")
 	if err != nil {
@@ -56,7 +50,9 @@ func readTexts(files fs.FS) (map[string]Texts, error) {
 			return nil, err
 		}
 		var t Texts
-		if err := json.Unmarshal(raw, &t); err != nil {
+		strict := json.NewDecoder(bytes.NewReader(raw))
+		strict.DisallowUnknownFields()
+		if err := strict.Decode(&t); err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 		languages[strings.ToLower(strings.TrimSuffix(path.Base(name), ".json"))] = t
@@ -64,16 +60,27 @@ func readTexts(files fs.FS) (map[string]Texts, error) {
 	return languages, nil
 }
 
-// texts gives those of the language, or of the nearest one that contains it
-// (RFC 4647 §3.4: "pt-BR", then "pt"), or English.
-func (s *site) texts(lang string) Texts {
-	tag := strings.ToLower(lang)
-	for tag != "" {
-		if t, ok := s.languages[tag]; ok {
-			return t
-		}
-		cut := strings.LastIndexByte(tag, '-')
-		tag = tag[:max(cut, 0)]
-	}
-	return s.languages["en"]
+// values are those that most pages have.
+func (t Texts) values(sender string) values {
+	return values{"sender": or(sender, t.Us)}
+}
+
+// valuesOf are those of a page about an address.
+func (t Texts) valuesOf(sender, address string) values {
+	v := t.values(sender)
+	v["address"] = or(address, t.YourAddress)
+	v["days"] = strconv.Itoa(DataDays)
+	return v
+}
+
+// valuesToConfirm are those of a page about a sign-up.
+func (t Texts) valuesToConfirm(sender string) values {
+	v := t.values(sender)
+	v["days"] = strconv.Itoa(ConfirmDays)
+	return v
+}
+
+// frame begins a page.
+func (t Texts) frame(title, sender string) frame {
+	return frame{Lang: t.Lang, Dir: t.Dir, Title: clean(title), Sender: clean(sender)}
 }
