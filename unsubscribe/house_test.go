@@ -2,6 +2,7 @@ package unsubscribe_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"mime/multipart"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"posthaste/internal/store"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
+	"posthaste/templates/pages"
 	"posthaste/unsubscribe"
 )
 
@@ -33,6 +36,10 @@ type house struct {
 	client *http.Client
 	// onAnswer, if set, is called when the answer's status is about to be sent.
 	onAnswer func(status int)
+
+	mu     sync.Mutex
+	sent   []sentMail
+	erased []string // addresses whose files were removed
 }
 
 // nobody is the workers of a house where nothing is being sent.
@@ -69,8 +76,9 @@ func openHouse(tb testing.TB, n int, workers unsubscribe.Workers) *house {
 }
 
 func (h *house) serve(workers unsubscribe.Workers) {
-	e := web.New(web.Options{Name: "public", Pages: true})
-	unsubscribe.New(h.store, workers, h.keys, "Example Post Ltd").Register(e)
+	e := web.New(web.Options{Name: "public", Pages: true, Actor: posthaste.ByRecipient})
+	unsubscribe.New(unsubscribe.Parts{Store: h.store, Workers: workers, Courier: h, Files: h, Keys: h.keys, Sender: unsubscribe.Sender{Name: "Example Post Ltd",
+		PostalAddress: "1 Sample Street", PublicURL: "https://mail.example.com", Receivers: []string{"mx.example.com: each mail; so that it is delivered"}}}).Register(e)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.ServeHTTP(&witness{w, h.onAnswer}, r)
 	}))
@@ -91,6 +99,38 @@ func (w *witness) WriteHeader(status int) {
 		w.onAnswer(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// sentMail is a mail that the service had sent.
+type sentMail struct {
+	noticeType, email string
+	pages.Mail
+}
+
+// link is the path behind the one link of the mail.
+func (m sentMail) link(tb testing.TB) string {
+	tb.Helper()
+	_, path, found := strings.Cut(m.Text, "https://mail.example.com")
+	if !found {
+		tb.Fatalf("no link in %q", m.Text)
+	}
+	return strings.Fields(path)[0]
+}
+
+// Send keeps a mail.
+func (h *house) Send(_ context.Context, noticeType, email string, m pages.Mail) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sent = append(h.sent, sentMail{noticeType, email, m})
+	return fmt.Sprintf("%d@example.com", len(h.sent)), nil
+}
+
+// Erase stands for the outbox.
+func (h *house) Erase(email string) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.erased = append(h.erased, email)
+	return 1, nil
 }
 
 func loadKeys(tb testing.TB, path string) *token.Keys {

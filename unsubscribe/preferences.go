@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"posthaste"
+	"posthaste/internal/address"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
 	"posthaste/templates/pages"
@@ -29,10 +30,10 @@ func (s *Service) showPreferences(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.writePreferences(c, claims.RecipientID, false)
+	return s.writePreferences(c, claims.RecipientID, pages.Preferences{})
 }
 
-// changePreferences carries out either button of the page: save, or stop all.
+// changePreferences carries out one of the buttons of the page.
 func (s *Service) changePreferences(c echo.Context) error {
 	claims, err := s.keys.Open(token.Preferences, c.Param("token"))
 	if err != nil {
@@ -42,19 +43,41 @@ func (s *Service) changePreferences(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx := c.Request().Context()
+	page := pages.Preferences{Saved: true}
 	switch {
 	case form.Get("stop") == "all":
-		_, err = s.Stop(c.Request().Context(), posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: posthaste.AllTopics,
-			Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network})
+		err = s.stop(ctx, posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: posthaste.AllTopics, Channel: posthaste.ByPreferences, Network: web.OriginOf(c).Network})
 	case form.Has("save"):
 		err = s.save(c, claims.RecipientID, form)
+	case form.Get("data") == "send":
+		page = pages.Preferences{LinkSent: true}
+		err = s.sendLink(ctx, claims.RecipientID, posthaste.AccessRequest)
+	case form.Get("erase") == "send":
+		page = pages.Preferences{LinkSent: true}
+		err = s.sendLink(ctx, claims.RecipientID, posthaste.ErasureRequest)
 	default:
-		return s.writePreferences(c, claims.RecipientID, false)
+		page = pages.Preferences{}
 	}
 	if err != nil {
 		return err
 	}
-	return s.writePreferences(c, claims.RecipientID, true)
+	return s.writePreferences(c, claims.RecipientID, page)
+}
+
+// sendLink has the recipient sent a link to their data: who has a mail of
+// somebody must not see more of them than it says.
+func (s *Service) sendLink(ctx context.Context, recipientID int64, kind posthaste.RequestKind) error {
+	r, err := s.store.FindRecipient(ctx, recipientID)
+	if err != nil {
+		return err
+	}
+	addr, err := address.Parse(r.Email)
+	if err != nil {
+		return err
+	}
+	_, err = s.Request(ctx, addr, r.Locale, posthaste.Request{Kind: kind, Channel: posthaste.ByPreferences})
+	return err
 }
 
 // save carries out the difference between what holds and what was ticked.
@@ -69,15 +92,16 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 	if err != nil {
 		return err
 	}
+	lang := languageOf(c, form.Get("shown_in"), now.Recipient.Locale)
+	words := pages.Wordings(lang) // those that stood beside the boxes
 	decide := func(p posthaste.Purpose, topicID int64, given bool, wording string) posthaste.Consent {
 		decision := posthaste.Withdrawn
 		if given {
 			decision = posthaste.Given
 		}
 		return posthaste.Consent{RecipientID: recipientID, Purpose: p, TopicID: topicID, Decision: decision,
-			Channel: posthaste.ByPreferences, Source: source, Wording: wording, Network: web.OriginOf(c).Network}
+			Channel: posthaste.ByPreferences, Source: source, Wording: wording, Language: lang, Network: web.OriginOf(c).Network}
 	}
-	words := pages.Wordings(now.Recipient.Locale) // those that stood beside the boxes
 	var entries []posthaste.Consent
 	var unconfirmed error
 	chosen := false
@@ -117,12 +141,19 @@ func (s *Service) save(c echo.Context, recipientID int64, form url.Values) error
 		return err
 	}
 	if now.StopAll && chosen {
-		return s.store.LiftStopAll(ctx, recipientID)
+		if err := s.store.LiftStopAll(ctx, recipientID); err != nil {
+			return err
+		}
+	}
+	// The one that was shown says nothing about a finer one, as de-AT.
+	if wanted := form.Get("lang"); wanted != "" && wanted != lang && pages.Match("", wanted) == wanted {
+		return s.store.SetLocale(ctx, recipientID, wanted)
 	}
 	return nil
 }
 
-func (s *Service) writePreferences(c echo.Context, recipientID int64, saved bool) error {
+// writePreferences completes the page and answers with it.
+func (s *Service) writePreferences(c echo.Context, recipientID int64, page pages.Preferences) error {
 	ctx := c.Request().Context()
 	now, err := s.store.FindPreferences(ctx, recipientID)
 	if err != nil {
@@ -132,13 +163,11 @@ func (s *Service) writePreferences(c echo.Context, recipientID int64, saved bool
 	if err != nil {
 		return err
 	}
-	words := pages.Wordings(now.Recipient.Locale)
-	page := pages.Preferences{Lang: now.Recipient.Locale, Sender: s.sender, MaskedAddress: mask(now.Recipient.Email),
-		Action: "/p/" + c.Param("token"), StopAll: now.StopAll, Saved: saved,
-		Measurement: []pages.Choice{
-			{Name: "opens", Label: words.Opens, Checked: now.Opens},
-			{Name: "clicks", Label: words.Clicks, Checked: now.Clicks},
-		}}
+	page.Lang = languageOf(c, now.Recipient.Locale)
+	words := pages.Wordings(page.Lang)
+	page.Sender, page.MaskedAddress, page.Action, page.StopAll = s.sender.Name, mask(now.Recipient.Email), "/p/"+c.Param("token"), now.StopAll
+	page.Languages, page.Data = pages.Languages(), true
+	page.Measurement = []pages.Choice{{Name: "opens", Label: words.Opens, Checked: now.Opens}, {Name: "clicks", Label: words.Clicks, Checked: now.Clicks}}
 	for _, topic := range topics {
 		// After a stop none is ticked: saving another choice must not bring the mail back.
 		checked := !now.StopAll && slices.Contains(now.Topics, topic.ID)
@@ -147,10 +176,7 @@ func (s *Service) writePreferences(c echo.Context, recipientID int64, saved bool
 	for _, n := range now.Notices {
 		page.Notices = append(page.Notices, pages.Choice{Name: noticeField(n.TypeID), Label: words.Notice(n.Name), Checked: !n.Off})
 	}
-	web.SetPageHeaders(c)
-	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
-	c.Response().WriteHeader(http.StatusOK)
-	return pages.WritePreferences(c.Response(), page)
+	return writePage(c, http.StatusOK, func(w http.ResponseWriter) error { return pages.WritePreferences(w, page) })
 }
 
 func noticeField(id int64) string { return "notice-" + strconv.FormatInt(id, 10) }

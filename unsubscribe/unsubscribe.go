@@ -1,15 +1,18 @@
-// Package unsubscribe carries out what recipients decide: one-click
-// unsubscribing (RFC 8058), the page behind the same link, and the preference
-// centre. An answer of 200 means that the decision is committed and that no
-// mail against it starts any more; when that cannot be promised the answer is
-// 503 and a repetition is harmless.
+// Package unsubscribe carries out what recipients decide: signing up and
+// confirming it, one-click unsubscribing (RFC 8058), the page behind the same
+// link, the preference centre, and seeing and deleting one's own data. An answer
+// of 200 means that the decision is committed and that no mail against it starts
+// any more; when that cannot be promised the answer is 503 and a repetition is
+// harmless.
 //
 // It needs no cookie, no login and no script, and tells nobody whether an
-// address is known. It sends no mail and decides nothing by itself.
+// address is known. It decides nothing by itself, and the only mails that it
+// has sent are those that somebody asked for a moment before.
 package unsubscribe
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -18,33 +21,72 @@ import (
 	"posthaste"
 	"posthaste/internal/metrics"
 	"posthaste/internal/token"
+	"posthaste/internal/web"
+	"posthaste/templates/pages"
 )
+
+// Sender is whose mail it is.
+type Sender struct {
+	Name          string // the legal name, on pages and in mails
+	PostalAddress string
+	PublicURL     string   // without a slash at its end
+	Receivers     []string // who else gets data about recipients, and what
+}
+
+// Parts are what a Service is made of.
+type Parts struct {
+	Store   Store
+	Workers Workers
+	Courier Courier
+	Files   Files // nil when mail really leaves
+	Keys    *token.Keys
+	Sender  Sender
+	Metrics *metrics.Metrics // may be nil
+}
 
 // Service answers recipients. It is safe for concurrent use.
 type Service struct {
 	store   Store
 	workers Workers
+	courier Courier
+	files   Files
 	keys    *token.Keys
-	sender  string // the legal name, on pages
+	sender  Sender
 	metrics *metrics.Metrics
 }
 
 // New makes the service.
-func New(store Store, workers Workers, keys *token.Keys, sender string) *Service {
-	return &Service{store: store, workers: workers, keys: keys, sender: sender}
+func New(p Parts) *Service {
+	return &Service{p.Store, p.Workers, p.Courier, p.Files, p.Keys, p.Sender, p.Metrics}
 }
-
-// Measure has the service tell what it does. It is called before anything is asked of it.
-func (s *Service) Measure(m *metrics.Metrics) { s.metrics = m }
 
 // Register adds the routes.
 func (s *Service) Register(e *echo.Echo) {
-	e.GET("/u/:token", s.showUnsubscribe)
-	e.HEAD("/u/:token", s.showUnsubscribe)
-	e.POST("/u/:token", s.unsubscribe)
-	e.GET("/p/:token", s.showPreferences)
-	e.HEAD("/p/:token", s.showPreferences)
-	e.POST("/p/:token", s.changePreferences)
+	page := func(path string, show, act echo.HandlerFunc) {
+		e.GET(path, show)
+		e.HEAD(path, show)
+		e.POST(path, act)
+	}
+	page("/u/:token", s.showUnsubscribe, s.unsubscribe)
+	page("/p/:token", s.showPreferences, s.changePreferences)
+	page("/s/:form", s.showForm, s.signUp)
+	page("/confirm/:token", s.showConfirm, s.confirm)
+	page("/d/:token", s.showData, s.eraseData)
+	e.GET("/d/:token/data.json", s.downloadData)
+}
+
+// writePage answers with a page.
+func writePage(c echo.Context, status int, write func(http.ResponseWriter) error) error {
+	web.SetPageHeaders(c)
+	c.Response().Header().Set(echo.HeaderContentType, echo.MIMETextHTMLCharsetUTF8)
+	c.Response().WriteHeader(status)
+	return write(c.Response())
+}
+
+// languageOf is the one to answer in: that of the link or form, else of the
+// recipient, else of the browser.
+func languageOf(c echo.Context, preferred ...string) string {
+	return pages.Match(c.Request().Header.Get("Accept-Language"), preferred...)
 }
 
 // Stop commits an opt-out and returns once no mail against it can start. It is

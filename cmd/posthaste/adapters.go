@@ -11,6 +11,7 @@ import (
 	"posthaste/mailer/outbox"
 	"posthaste/mailer/relay"
 	"posthaste/mailer/smtpclient"
+	"posthaste/unsubscribe"
 )
 
 // queue makes the bus's jobs the mailer's.
@@ -46,14 +47,18 @@ func (j job) Chunk() posthaste.Chunk { return j.Job.Chunk }
 // hop is where mail goes, and, when it goes to a folder, how the console looks into it.
 type hop struct {
 	dialer relay.Dialer
-	outbox console.Outbox // nil when mail really leaves
+	outbox console.Outbox    // nil when mail really leaves
+	files  unsubscribe.Files // as outbox
 }
 
 // openHop is the one place that tells the kinds of POSTHASTE_SMTP_URL apart.
 func openHop(c config) (hop, error) {
 	if dir, ok := c.outboxDir(); ok {
 		folder, err := outbox.New(dir)
-		return hop{folder, folderView{folder}}, err
+		if err != nil {
+			return hop{}, err
+		}
+		return hop{folder, folderView{folder}, folder}, nil
 	}
 	if !strings.HasPrefix(c.SMTPURL, "smtp://") && !strings.HasPrefix(c.SMTPURL, "smtps://") {
 		return hop{}, posthaste.Refuse("POSTHASTE_SMTP_URL", "must be smtp://host:port, smtps://host:port or outbox:PATH")

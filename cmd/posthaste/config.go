@@ -40,6 +40,10 @@ type config struct {
 	// SenderName and PostalAddress stand in the footer of every mailing.
 	SenderName    string `env:"POSTHASTE_SENDER_NAME"`
 	PostalAddress string `env:"POSTHASTE_POSTAL_ADDRESS"`
+	// From is the mailbox of the mails that the program sends by itself: it asks to
+	// confirm sign-ups, and sends people links to their data. Default: no-reply at
+	// the first domain of DKIMKeys, or else at the host of PublicURL.
+	From string `env:"POSTHASTE_FROM"`
 	// BounceDomain is the domain of envelope senders, ListDomain of List-Id;
 	// default: the host of PublicURL.
 	BounceDomain string `env:"POSTHASTE_BOUNCE_DOMAIN"`
@@ -65,7 +69,7 @@ type config struct {
 const configHelp = `The environment configures it: POSTHASTE_DATABASE_URL (sqlite:PATH | postgres://…), POSTHASTE_NATS_URL (embedded:PATH | nats://…),
 POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:8080), POSTHASTE_PUBLIC_LISTEN (:8081), POSTHASTE_MONITOR_LISTEN (127.0.0.1:8082 | off),
 POSTHASTE_PUBLIC_URL, POSTHASTE_INBOUND_LISTEN (127.0.0.1:2525), POSTHASTE_INBOUND_CERT, POSTHASTE_INBOUND_KEY (FILE),
-POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_BOUNCE_DOMAIN,
+POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_FROM, POSTHASTE_BOUNCE_DOMAIN,
 POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_NOTICE_CONNECTIONS (4), POSTHASTE_TRUSTED_PROXIES (CIDR,…),
 POSTHASTE_WEBHOOK_NETWORKS (CIDR,…), POSTHASTE_WEBHOOK_CA (FILE). README.md says what each does.`
 

@@ -163,9 +163,8 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 	svc.composer = mailer.NewComposer(svc.store, svc.notices, svc.keys, sender)
 	svc.intake = mailer.NewNoticeIntake(svc.store, svc.notices, svc.bus)
 	svc.meter = api.NewMeter(svc.store)
-	svc.unsub = unsubscribe.New(svc.store, svc.bus, svc.keys, svc.config.SenderName)
-	svc.unsub.Measure(svc.metrics)
-	return nil
+	svc.unsub = svc.newUnsubscribe()
+	return svc.ensureOwnTypes(e.ctx, signer)
 }
 
 // onClose has something closed when the service is, after what is opened later.

@@ -28,6 +28,7 @@ import (
 	"posthaste/internal/web"
 	"posthaste/internal/webhook"
 	"posthaste/mailer"
+	"posthaste/templates/pages"
 	"posthaste/unsubscribe"
 )
 
@@ -55,6 +56,7 @@ type house struct {
 	topic    posthaste.Topic
 	person   posthaste.Recipient
 	draft    posthaste.Campaign
+	sent     []string // by the program itself
 }
 
 // composer takes every content but one that holds "{{bad".
@@ -167,10 +169,17 @@ func (h *house) serve(s api.Store, c api.Composer) {
 	notices := mailer.NewNoticeComposer(h.store, h.keys, mailer.Sender{Name: "Example Post Ltd", PublicURL: "https://mail.example.com",
 		BounceDomain: "bounces.example.com", ListDomain: "lists.example.com"})
 	h.meter = api.NewMeter(s)
-	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: unsubscribe.New(h.store, h.workers, h.keys, "Example Post Ltd"),
+	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: unsubscribe.New(unsubscribe.Parts{Store: h.store, Workers: h.workers, Courier: h, Keys: h.keys,
+		Sender: unsubscribe.Sender{Name: "Example Post Ltd", PublicURL: "https://mail.example.com"}}),
 		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter, Webhooks: hooks{h.store, h.keys}, Heads: heads{h.store, h.keys}})
 	h.api.Register(e)
 	h.handler = e
+}
+
+// Send notes a mail that somebody asked for.
+func (h *house) Send(_ context.Context, noticeType, email string, m pages.Mail) (string, error) {
+	h.sent = append(h.sent, noticeType+" "+email+" "+m.Subject)
+	return "own@example.com", nil
 }
 
 func must(tb testing.TB, err error) {

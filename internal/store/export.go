@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,7 +18,7 @@ import (
 // Export reads all that is held about a recipient, of one moment, or NotFound.
 // receivers say who else gets any of it.
 func (s *Store) Export(ctx context.Context, recipientID int64, receivers []string) (posthaste.Export, error) {
-	out := posthaste.Export{MadeAt: time.Now().UTC().Truncate(time.Microsecond), Receivers: receivers}
+	out := posthaste.Export{MadeAt: time.Now().UTC().Truncate(time.Microsecond), Receivers: slices.Clone(receivers)}
 	options := &sql.TxOptions{ReadOnly: !s.Single(), Isolation: sql.LevelRepeatableRead}
 	if s.Single() { // each of whose transactions sees one moment
 		options = nil
@@ -29,7 +31,7 @@ func (s *Store) Export(ctx context.Context, recipientID int64, receivers []strin
 		out.Person = posthaste.ExportPerson(r)
 		e := exporting{tx: tx, id: recipientID, names: map[int64]string{posthaste.AllTopics: "all"}}
 		for _, read := range []func(context.Context, *posthaste.Export) error{e.readNames, e.readConsents, e.readSignUps, e.readSuppressions, e.readMailings, e.readNotices,
-			e.readHits, e.readRequests, e.readLog} {
+			e.readHits, e.readRequests, e.readLog, e.readReceivers} {
 			if err := read(ctx, &out); err != nil {
 				return err
 			}
@@ -245,4 +247,18 @@ func (e exporting) readLog(ctx context.Context, out *posthaste.Export) error {
 		out.Log[i] = posthaste.ExportLogEntry{At: l.At, Actor: l.Actor, Action: l.Action, Reason: l.Reason, Network: l.Network.String()}
 	}
 	return err
+}
+
+// readReceivers adds the webhooks: what they are told is of notices, by id.
+func (e exporting) readReceivers(ctx context.Context, out *posthaste.Export) error {
+	var urls []string
+	if err := e.tx.NewRaw("SELECT url FROM webhooks WHERE disabled_at = 0 ORDER BY id").Scan(ctx, &urls); err != nil {
+		return err
+	}
+	for _, text := range urls {
+		if u, err := url.Parse(text); err == nil {
+			out.Receivers = append(out.Receivers, u.Host+": what becomes of notices, by their number and the name that the system which asked for them gave, and no address; so that this system knows")
+		}
+	}
+	return nil
 }

@@ -101,6 +101,17 @@ func (s *Store) PutRecipient(ctx context.Context, r posthaste.Recipient, canonic
 	return r, row.CreatedAt == micros(now), err
 }
 
+// SetLocale notes in which language a recipient wants pages and mails.
+func (s *Store) SetLocale(ctx context.Context, recipientID int64, locale string) error {
+	return s.inTx(ctx, "set locale", func(ctx context.Context, tx bun.Tx) error {
+		changed, err := exec(ctx, tx, "UPDATE recipients SET locale = ?0, updated_at = ?1 WHERE id = ?2 AND locale <> ?0", locale, micros(time.Now()), recipientID)
+		if err != nil || changed == 0 {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "recipient.change", object("recipient", recipientID), "fields", "locale"))
+	})
+}
+
 // ListAttributes gives the names of all attributes that recipients have: what a template may use.
 func (s *Store) ListAttributes(ctx context.Context) ([]string, error) {
 	var names []string

@@ -45,9 +45,15 @@ const (
 	// OpenBeacon and ClickLink stand in beacons.
 	OpenBeacon Purpose = "open"
 	ClickLink  Purpose = "click"
+	// Undo takes back the one opt-out that was made a moment before.
+	Undo Purpose = "undo"
+	// Confirm confirms one sign-up.
+	Confirm Purpose = "confirm"
+	// Data shows and deletes one recipient's data.
+	Data Purpose = "data"
 )
 
-var purposes = []Purpose{Unsubscribe, Preferences, OpenBeacon, ClickLink}
+var purposes = []Purpose{Unsubscribe, Preferences, OpenBeacon, ClickLink, Undo, Confirm, Data}
 
 // Keys holds the subkeys. It is immutable and safe for concurrent use; printing
 // it shows nothing.

@@ -15,7 +15,9 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/mail"
+	"slices"
 	"strings"
 )
 
@@ -39,6 +41,15 @@ func (s *Signer) Empty() bool { return len(s.keys) == 0 }
 // Covers reports whether Sign signs messages from domain, which is in
 // lower-case A-labels.
 func (s *Signer) Covers(domain string) bool { return len(s.find(domain)) > 0 }
+
+// Domain is the first domain, in alphabetical order, that there is a key of; empty if there is none.
+func (s *Signer) Domain() string {
+	domains := slices.Sorted(maps.Keys(s.keys))
+	if len(domains) == 0 {
+		return ""
+	}
+	return domains[0]
+}
 
 // find gives the keys of the domain or else of its nearest parent that has any:
 // a parent's signature is aligned with a subdomain's From, as DMARC (RFC 9989)

@@ -45,7 +45,7 @@ func (f *Folder) List(before string, limit int) ([]Entry, error) {
 	if before != "" && !ids.MatchString(before) {
 		return nil, posthaste.Refuse("before", "is no id of a kept message")
 	}
-	hours, err := f.names(".", func(e fs.DirEntry) bool { return e.IsDir() && len(e.Name()) == len(hourLayout) })
+	hours, err := f.names(".", isHour)
 	if err != nil {
 		return nil, err
 	}

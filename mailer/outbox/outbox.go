@@ -1,7 +1,7 @@
 // Package outbox is a next hop that keeps every message as a file: the default
 // of a new installation, which nothing leaves. It implements relay.Dialer and
-// relay.Connection, and lists and reads what it keeps. It delivers nothing and
-// deletes nothing. A file is an RFC 5322 message; its first two header fields
+// relay.Connection, and lists and reads what it keeps. It delivers nothing, and
+// deletes nothing but the mails of somebody who is to be erased. A file is an RFC 5322 message; its first two header fields
 // hold the SMTP envelope.
 package outbox
 

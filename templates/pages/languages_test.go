@@ -228,13 +228,20 @@ func TestFaultText(t *testing.T) {
 // TestEveryWordOfTheLedgers holds the texts to what the domain has to say.
 func TestEveryWordOfTheLedgers(t *testing.T) {
 	t.Parallel()
-	keys := []string{"email", "name", "locale", "time_zone", "created_at", "updated_at", "all_topics", "sign_up", "mail", "desk", "access", "erasure", "opt_out", "yes", "no",
+	keys := []string{"email", "name", "locale", "time_zone", "created_at", "updated_at", "all_topics", string(posthaste.AccessRequest), string(posthaste.ErasureRequest),
 		string(posthaste.ForTopic), string(posthaste.ForOpens), string(posthaste.ForClicks), string(posthaste.ForNotice),
 		string(posthaste.Given), string(posthaste.Withdrawn), string(posthaste.Open), string(posthaste.Click),
 		string(posthaste.ByImport), string(posthaste.ByAPI), string(posthaste.ByOneClick), string(posthaste.ByPage), string(posthaste.ByPreferences),
+		string(posthaste.ByForm), string(posthaste.ByDesk), string(posthaste.ByUndo), string(posthaste.Erased),
 		string(posthaste.OptedOut), string(posthaste.HardBounce), string(posthaste.Complaint), string(posthaste.Manual)}
 	for _, state := range posthaste.DeliveryStates {
 		keys = append(keys, string(state))
+	}
+	for _, state := range posthaste.NoticeStates {
+		keys = append(keys, string(state))
+	}
+	for _, state := range posthaste.RequestStates {
+		keys = append(keys, "request_"+string(state))
 	}
 	for _, language := range pages.Languages() {
 		for _, key := range keys {

@@ -55,7 +55,8 @@ type preferencesView struct {
 func (v preferencesView) Form() bool { return len(v.Groups)+len(v.P.Languages) > 0 }
 
 // WritePreferences writes the preference centre: a form with the topics, the
-// notices, the measurements, the language as lang=TAG and a button sent as
+// notices, the measurements, the language as lang=TAG, beside the one that the
+// page is in as shown_in=TAG, and a button sent as
 // save=yes; and forms of their own, whose buttons are sent as stop=all, data=send
 // and erase=send. The language that stands selected is the one of the page, so
 // one that is sent back unchanged says nothing about a finer one, as de-AT.

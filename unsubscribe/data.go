@@ -1,0 +1,193 @@
+package unsubscribe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"posthaste"
+	"posthaste/internal/address"
+	"posthaste/internal/token"
+	"posthaste/templates/pages"
+)
+
+// Request records what somebody asks for about the data of an address and has a
+// link sent there: whoever reads the mailbox is the person. It is the one way for
+// every channel. Nothing is sent to an address about which nothing is held, or
+// when too many links were asked for.
+func (s *Service) Request(ctx context.Context, addr address.Address, locale string, q posthaste.Request) (posthaste.Request, error) {
+	q, mail, err := s.store.AddRequest(ctx, addr.Canonical(), q)
+	if err != nil || !mail {
+		return q, err
+	}
+	parts := s.mailParts("/d/" + s.keys.Seal(token.Data, token.Claims{RecipientID: q.RecipientID, Number: q.ID}))
+	write := pages.DataMail
+	if q.Kind == posthaste.ErasureRequest {
+		write = pages.EraseMail
+	}
+	text, err := write(pages.Match("", locale), parts)
+	if err != nil {
+		return q, err
+	}
+	_, err = s.courier.Send(ctx, posthaste.DataNotice, addr.String(), text)
+	return q, err
+}
+
+// Erase removes all that is held about a recipient; once it returns no mail to
+// them can start. It is the one way for every channel. requestID is the request
+// that it carries out, or 0. Unavailable as Stop says: it can be made again.
+func (s *Service) Erase(ctx context.Context, r posthaste.Recipient, requestID int64) (posthaste.Receipt, error) {
+	if err := s.store.SuppressErased(ctx, r.ID); err != nil {
+		return posthaste.Receipt{}, err
+	}
+	if err := s.Tell(ctx, posthaste.OptOut{RecipientID: r.ID, TopicID: posthaste.AllTopics}); err != nil {
+		return posthaste.Receipt{}, err
+	}
+	files := 0
+	if s.files != nil { // first, since the address is needed
+		var err error
+		if files, err = s.files.Erase(r.Email); err != nil {
+			return posthaste.Receipt{}, fmt.Errorf("erase mails that did not leave: %w", err)
+		}
+	}
+	receipt, err := s.store.Erase(ctx, r.ID, requestID)
+	if err == nil && files > 0 {
+		receipt.Removed["files"] = int64(files)
+	}
+	return receipt, err
+}
+
+// Export gives all that is held about a recipient.
+func (s *Service) Export(ctx context.Context, recipientID int64) (posthaste.Export, error) {
+	return s.store.Export(ctx, recipientID, s.sender.Receivers)
+}
+
+// asked opens the link of a request; gone tells that it works no more.
+func (s *Service) asked(c echo.Context) (q posthaste.Request, gone bool, err error) {
+	claims, err := s.keys.Open(token.Data, c.Param("token"))
+	if err != nil {
+		return q, false, err
+	}
+	q, err = s.store.FindRequest(c.Request().Context(), claims.Number)
+	if errors.Is(err, posthaste.NotFound) {
+		return q, true, nil
+	}
+	return q, err == nil && !q.LinkWorks(time.Now()), err
+}
+
+// showData shows what is held, or the receipt once it is erased.
+func (s *Service) showData(c echo.Context) error {
+	q, gone, err := s.asked(c)
+	if err != nil {
+		return err
+	}
+	if gone {
+		return s.writeData(c, http.StatusGone, pages.YourData{Lang: languageOf(c), Gone: true})
+	}
+	if q.RecipientID == 0 {
+		return s.writeReceipt(c, languageOf(c), q.Receipt)
+	}
+	return s.writeExport(c, q)
+}
+
+func (s *Service) writeExport(c echo.Context, q posthaste.Request) error {
+	out, err := s.readExport(c, q)
+	if err != nil {
+		return err
+	}
+	lang := languageOf(c, out.Person.Locale)
+	path := "/d/" + c.Param("token")
+	return s.writeData(c, http.StatusOK, pages.YourData{Lang: lang, Masked: mask(out.Person.Email), Kind: string(q.Kind), Sections: sections(lang, out),
+		JSON: path + "/data.json", EraseAction: path})
+}
+
+// readExport reads what is held, notes that it was shown, and ends a request
+// that asked for no more.
+func (s *Service) readExport(c echo.Context, q posthaste.Request) (posthaste.Export, error) {
+	ctx := c.Request().Context()
+	out, err := s.Export(ctx, q.RecipientID)
+	if err != nil {
+		return out, err
+	}
+	if err := s.store.Audit(ctx, "recipient.export", fmt.Sprintf("recipient/%d", q.RecipientID), "request_id", fmt.Sprint(q.ID)); err != nil {
+		return out, err
+	}
+	if q.Kind == posthaste.AccessRequest && c.Request().Method == http.MethodGet {
+		return out, s.store.EndRequest(ctx, q.ID)
+	}
+	return out, nil
+}
+
+// downloadData gives the same as a file (GDPR Art. 20: machine-readable).
+func (s *Service) downloadData(c echo.Context) error {
+	q, gone, err := s.asked(c)
+	if err != nil {
+		return err
+	}
+	if gone || q.RecipientID == 0 {
+		return s.showData(c)
+	}
+	out, err := s.readExport(c, q)
+	if err != nil {
+		return err
+	}
+	text, err := json.MarshalIndent(out, "", "  ")
+	if err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set(echo.HeaderContentDisposition, `attachment; filename="my-data.json"`)
+	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, text)
+}
+
+// eraseData deletes, and shows the receipt. Once done it says so again.
+func (s *Service) eraseData(c echo.Context) error {
+	q, gone, err := s.asked(c)
+	if err != nil {
+		return err
+	}
+	form, err := readForm(c, oneClickLimit)
+	if err != nil {
+		return err
+	}
+	if gone || q.RecipientID == 0 || form.Get("erase") != "yes" {
+		return s.showData(c)
+	}
+	r, err := s.store.FindRecipient(c.Request().Context(), q.RecipientID)
+	if err != nil {
+		return err
+	}
+	receipt, err := s.Erase(c.Request().Context(), r, q.ID)
+	if err != nil {
+		return err
+	}
+	return s.writeReceipt(c, languageOf(c, r.Locale), receipt)
+}
+
+func (s *Service) writeReceipt(c echo.Context, lang string, receipt posthaste.Receipt) error {
+	page := pages.YourData{Lang: lang, Erased: true}
+	for _, name := range slices.Sorted(maps.Keys(receipt.Removed)) {
+		if n := receipt.Removed[name]; n > 0 {
+			page.Receipt = append(page.Receipt, fmt.Sprintf("%s: %d", pages.Word(lang, "removed_"+name), n))
+		}
+	}
+	for _, name := range receipt.Kept {
+		page.Receipt = append(page.Receipt, pages.Word(lang, "kept_"+name))
+	}
+	return s.writeData(c, http.StatusOK, page)
+}
+
+func (s *Service) writeData(c echo.Context, status int, page pages.YourData) error {
+	page.Sender = s.sender.Name
+	return writePage(c, status, func(w http.ResponseWriter) error { return pages.WriteYourData(w, page) })
+}
