@@ -14,6 +14,9 @@ const (
 	WriteTopics       Scope = "topics:write"
 	ReadRecipients    Scope = "recipients:read"
 	WriteRecipients   Scope = "recipients:write"
+	ExportRecipients  Scope = "recipients:export" // all that is held about one person
+	EraseRecipients   Scope = "recipients:erase"
+	UseDesk           Scope = "desk" // opt-outs and requests that people make in other ways than by a click
 	ReadCampaigns     Scope = "campaigns:read"
 	WriteCampaigns    Scope = "campaigns:write"
 	SendCampaigns     Scope = "campaigns:send"
@@ -33,7 +36,7 @@ const (
 )
 
 // Scopes lists all of them.
-var Scopes = []Scope{ReadTopics, WriteTopics, ReadRecipients, WriteRecipients, ReadCampaigns, WriteCampaigns, SendCampaigns,
+var Scopes = []Scope{ReadTopics, WriteTopics, ReadRecipients, WriteRecipients, ExportRecipients, EraseRecipients, UseDesk, ReadCampaigns, WriteCampaigns, SendCampaigns,
 	ReadSuppressions, WriteSuppressions, ReadNoticeTypes, WriteNoticeTypes, SendNotices, ReadNotices, SendAnnouncements,
 	ReadWebhooks, WriteWebhooks, ReadAudit, ReadUsage, ManageKeys, UseConsole}
 

@@ -31,9 +31,8 @@ type offer struct {
 }
 
 // offer finds a form and words it; NotFound also when it is closed.
-func (s *Service) offer(c echo.Context, lang string) (offer, error) {
-	ctx := c.Request().Context()
-	f, err := s.store.FindForm(ctx, c.Param("form"))
+func (s *Service) offer(ctx context.Context, key, lang string) (offer, error) {
+	f, err := s.store.FindForm(ctx, key)
 	if err == nil && f.Closed {
 		err = &posthaste.Error{Kind: posthaste.NotFound, Message: "this form is closed"}
 	}
@@ -44,7 +43,7 @@ func (s *Service) offer(c echo.Context, lang string) (offer, error) {
 	if err != nil {
 		return offer{}, err
 	}
-	o := offer{Form: f, lang: languageOf(c, lang), choices: map[string]posthaste.Choice{}}
+	o := offer{Form: f, lang: lang, choices: map[string]posthaste.Choice{}}
 	words := pages.Wordings(o.lang)
 	for _, id := range f.Topics {
 		if at := slices.IndexFunc(topics, func(t posthaste.Topic) bool { return t.ID == id }); at >= 0 {
@@ -76,7 +75,7 @@ func (o offer) page(s *Service, entered url.Values) pages.SignUp {
 }
 
 func (s *Service) showForm(c echo.Context) error {
-	o, err := s.offer(c, c.QueryParam("lang"))
+	o, err := s.offer(c.Request().Context(), c.Param("form"), languageOf(c, c.QueryParam("lang")))
 	if err != nil {
 		return err
 	}
@@ -84,10 +83,8 @@ func (s *Service) showForm(c echo.Context) error {
 }
 
 // EmbedForm gives a form as a piece of HTML to be put into any page.
-func (s *Service) EmbedForm(c echo.Context, key, lang string) (string, error) {
-	c.SetParamNames("form")
-	c.SetParamValues(key)
-	o, err := s.offer(c, lang)
+func (s *Service) EmbedForm(ctx context.Context, key, lang string) (string, error) {
+	o, err := s.offer(ctx, key, pages.Match("", lang))
 	if err != nil {
 		return "", err
 	}
@@ -105,7 +102,7 @@ func (s *Service) signUp(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	o, err := s.offer(c, form.Get("lang"))
+	o, err := s.offer(c.Request().Context(), c.Param("form"), languageOf(c, form.Get("lang")))
 	if err != nil {
 		return err
 	}

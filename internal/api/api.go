@@ -20,6 +20,7 @@ type Parts struct {
 	Composer Composer
 	Workers  Workers
 	OptOuts  OptOuts
+	Privacy  Privacy
 	Notices  NoticeComposer
 	Intake   Intake
 	Webhooks Webhooks
@@ -33,6 +34,7 @@ type API struct {
 	composer Composer
 	workers  Workers
 	optOuts  OptOuts
+	privacy  Privacy
 	notices  NoticeComposer
 	intake   Intake
 	webhooks Webhooks
@@ -42,7 +44,7 @@ type API struct {
 
 // New makes the API.
 func New(p Parts) *API {
-	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Notices, p.Intake, p.Webhooks, p.Heads, p.Meter}
+	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Privacy, p.Notices, p.Intake, p.Webhooks, p.Heads, p.Meter}
 }
 
 // base is below what all routes are.
@@ -81,6 +83,18 @@ func (a *API) Routes() []Route {
 		{put, "/recipients/:recipient", posthaste.WriteRecipients, a.putRecipient},
 		{get, "/recipients/:recipient/consents", posthaste.ReadRecipients, a.listConsents},
 		{post, "/recipients/:recipient/consents", posthaste.WriteRecipients, a.recordConsent},
+		{get, "/recipients/:recipient/why", posthaste.ReadRecipients, a.why},
+		{get, "/recipients/:recipient/export", posthaste.ExportRecipients, a.exportRecipient},
+		{del, "/recipients/:recipient", posthaste.EraseRecipients, a.eraseRecipient},
+
+		{post, "/forms", posthaste.WriteTopics, a.addForm},
+		{get, "/forms", posthaste.ReadTopics, a.listForms},
+		{get, "/forms/:form", posthaste.ReadTopics, a.showForm},
+		{put, "/forms/:form", posthaste.WriteTopics, a.putForm},
+		{get, "/forms/:form/embed", posthaste.ReadTopics, a.embedForm},
+
+		{post, "/desk/requests", posthaste.UseDesk, a.addDeskRequest},
+		{get, "/desk/requests", posthaste.UseDesk, a.listDeskRequests},
 
 		{post, "/campaigns", posthaste.WriteCampaigns, a.addCampaign},
 		{get, "/campaigns", posthaste.ReadCampaigns, a.listCampaigns},

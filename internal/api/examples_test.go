@@ -26,6 +26,7 @@ type step struct {
 	twice bool                        // it succeeds again
 	gives func(map[string]any) string // what its answer is known by
 	param string                      // as this parameter of paths
+	query string                      // a parameter that is needed and names what was made
 }
 
 // byID and byKey are what most answers are known by.
@@ -39,6 +40,16 @@ var flow = map[string]step{
 	"showRecipient":               {after: []string{"putRecipient ada"}},
 	"putRecipient":                {twice: true},
 	"listConsents":                {after: []string{"recordConsent given"}},
+	"eraseRecipient":              {after: []string{"putRecipient ada"}},
+	"exportRecipient":             {after: []string{"recordConsent given"}},
+	"why":                         {after: []string{"putRecipient ada"}, also: sendCampaign, query: "campaign"},
+	"addForm":                     {after: []string{"addTopic weekly-news"}, param: "form", gives: byKey},
+	"listForms":                   {after: []string{"addForm news"}},
+	"showForm":                    {after: []string{"addForm news"}},
+	"saveForm":                    {after: []string{"addForm news"}},
+	"embedForm":                   {after: []string{"addForm news"}},
+	"addDeskRequest":              {after: []string{"addTopic weekly-news", "putRecipient ada"}},
+	"listDeskRequests":            {after: []string{"addDeskRequest access"}},
 	"recordConsent":               {after: []string{"addTopic weekly-news", "putRecipient ada"}},
 	"addCampaign":                 {after: []string{"addTopic weekly-news", "importRecipients people"}, param: "campaign", gives: byID},
 	"changeCampaign":              {after: []string{"addCampaign june"}},
@@ -191,6 +202,9 @@ func (s steps) request(o operation, example string, everyParameter bool, further
 			c.header = append(c.header, name, value+example)
 		}
 	}
+	if name := flow[o.ID].query; name != "" && !query.Has(name) {
+		query.Set(name, s.ids[name])
+	}
 	if len(query) > 0 {
 		c.path += "?" + query.Encode()
 	}
@@ -322,7 +336,7 @@ func runExample(t *testing.T, d *document, o operation, example string) (statuse
 // tellsOfNobody are the operations that change nothing and show nothing about
 // people: they alone leave no trace in the audit log.
 var tellsOfNobody = []string{"listTopics", "listCampaigns", "showCampaign", "listNoticeTypes", "showNoticeType", "previewNotice", "listAnnouncements", "showAnnouncement",
-	"listWebhooks", "getWebhook", "showDocument", "listWebhookMessages", "listKeys", "listUsage", "showAuditHead"}
+	"listWebhooks", "getWebhook", "showDocument", "listWebhookMessages", "listForms", "showForm", "embedForm", "listKeys", "listUsage", "showAuditHead"}
 
 // audited wants the log to know of an operation that succeeded, with all that
 // the caller said of it.

@@ -58,14 +58,14 @@ func (h *house) recipients(v1 string) {
 	}
 	csv := "email,name,city\nc@example.com,Cleo,Ulm\nnot an address,X,Y\nd@example.com,Dan,\n"
 	query := "?" + url.Values{"topic": {"weekly"}, "source": {"the old list"}, "wording": {"Yes, weekly"}}.Encode()
-	before := h.dump()
+	before := withoutAudit(h.dump())
 	for _, dry := range []string{"&dry_run=true", ""} {
 		w := h.do(call{method: "POST", path: v1 + "/recipients/import" + query + dry, kind: "text/csv; charset=utf-8", body: csv})
 		want := `{"rows":3,"added":2,"updated":0,"unchanged":0,"merged":0,"suppressed":0,"rejected_rows":1,"rejected":[{"line":3,`
 		if w.Code != 200 || !strings.HasPrefix(w.Body.String(), want) {
 			h.tb.Fatalf("import%s: %d %s", dry, w.Code, w.Body)
 		}
-		if changed := h.dump() != before; changed != (dry == "") {
+		if changed := withoutAudit(h.dump()) != before; changed != (dry == "") {
 			h.tb.Errorf("import%s: the database changed: %v", dry, changed)
 		}
 	}

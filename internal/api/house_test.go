@@ -169,8 +169,9 @@ func (h *house) serve(s api.Store, c api.Composer) {
 	notices := mailer.NewNoticeComposer(h.store, h.keys, mailer.Sender{Name: "Example Post Ltd", PublicURL: "https://mail.example.com",
 		BounceDomain: "bounces.example.com", ListDomain: "lists.example.com"})
 	h.meter = api.NewMeter(s)
-	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: unsubscribe.New(unsubscribe.Parts{Store: h.store, Workers: h.workers, Courier: h, Keys: h.keys,
-		Sender: unsubscribe.Sender{Name: "Example Post Ltd", PublicURL: "https://mail.example.com"}}),
+	decisions := unsubscribe.New(unsubscribe.Parts{Store: h.store, Workers: h.workers, Courier: h, Keys: h.keys,
+		Sender: unsubscribe.Sender{Name: "Example Post Ltd", PublicURL: "https://mail.example.com", Receivers: []string{"mx.example.com: each mail; so that it is delivered"}}})
+	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: decisions, Privacy: decisions,
 		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter, Webhooks: hooks{h.store, h.keys}, Heads: heads{h.store, h.keys}})
 	h.api.Register(e)
 	h.handler = e
@@ -348,4 +349,12 @@ func (h *house) dump() string {
 		must(h.tb, rows.Close())
 	}
 	return out.String()
+}
+
+// withoutAudit leaves the audit log out of a dump: of what changes nothing else there is an entry too.
+func withoutAudit(dump string) string {
+	lines := slices.DeleteFunc(strings.Split(dump, "\n"), func(line string) bool {
+		return strings.HasPrefix(line, "audit ") || strings.HasPrefix(line, "sqlite_sequence [audit ")
+	})
+	return strings.Join(lines, "\n")
 }

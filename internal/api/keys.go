@@ -34,6 +34,9 @@ func viewKey(k posthaste.Key) keyView {
 func CheckKey(k posthaste.Key, now time.Time) error {
 	var f faults
 	f.line("name", k.Name, true, nameLimit)
+	if slices.Contains([]string{posthaste.BySystem, posthaste.ByRecipient, posthaste.ByCommandLine}, k.Name) {
+		f.add("name", "is what the audit log calls somebody else")
+	}
 	if len(k.Scopes) == 0 {
 		f.add("scopes", "must name at least one scope")
 	}

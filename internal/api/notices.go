@@ -316,6 +316,15 @@ func viewNotice(n posthaste.Notice) noticeView {
 	return v
 }
 
+// viewNoticeWith shows the attempts too.
+func viewNoticeWith(n posthaste.Notice, attempts []posthaste.Attempt) noticeView {
+	v := viewNotice(n)
+	for _, t := range attempts {
+		v.Log = append(v.Log, attemptView{t.At, t.State, viewReply(t.Reply)})
+	}
+	return v
+}
+
 func (a *API) showNotice(c echo.Context) error {
 	number, err := id(c, "notice")
 	if err != nil {
@@ -328,12 +337,9 @@ func (a *API) showNotice(c echo.Context) error {
 	if err := a.noteRead(c, "notice.read", "notice/"+strconv.FormatInt(n.ID, 10)); err != nil {
 		return err
 	}
-	v := viewNotice(n)
+	v := viewNoticeWith(n, attempts)
 	if v.MessageID, err = a.notices.MessageID(c.Request().Context(), n); err != nil {
 		return err
-	}
-	for _, t := range attempts {
-		v.Log = append(v.Log, attemptView{t.At, t.State, viewReply(t.Reply)})
 	}
 	return c.JSON(http.StatusOK, v)
 }

@@ -110,9 +110,15 @@ func (a *API) readNoticeType(c echo.Context, key string) (posthaste.NoticeType, 
 	return t, a.notices.CheckType(t)
 }
 
+// ownTypes begins the keys of notice types that only the program itself may change and send.
+const ownTypes = "posthaste-"
+
 func (f *faults) noticeType(t posthaste.NoticeType) {
 	if !topicKey.MatchString(t.Key) {
 		f.add("key", "must be lower-case letters, digits and hyphens, at most 63, as in \"password-reset\"")
+	}
+	if strings.HasPrefix(t.Key, ownTypes) {
+		f.add("key", "begins with "+ownTypes+", as those of the program's own mails do")
 	}
 	f.line("name", t.Name, true, nameLimit)
 	f.line("reason", t.Reason, true, 500)

@@ -162,9 +162,16 @@ type consentView struct {
 	Channel  posthaste.Channel  `json:"channel"`
 	Source   string             `json:"source"`
 	Wording  string             `json:"wording"`
+	Language string             `json:"language,omitempty"` // of the words
+	Policy   string             `json:"policy_version,omitempty"`
+	SignUp   int64              `json:"sign_up,omitempty"` // that it was confirmed by
 	Actor    string             `json:"actor,omitempty"`
 	Network  string             `json:"network,omitempty"`
 	At       time.Time          `json:"at"`
+}
+
+func viewConsent(e posthaste.Consent, topic, noticeType string) consentView {
+	return consentView{e.Purpose, topic, noticeType, e.Decision, e.Channel, e.Source, e.Wording, e.Language, e.Policy, e.SignUpID, e.Actor, e.Network.String(), e.At}
 }
 
 func (a *API) listConsents(c echo.Context) error {
@@ -192,7 +199,7 @@ func (a *API) writeConsents(c echo.Context, r posthaste.Recipient) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, listOf(ledger, len(ledger), func(e posthaste.Consent) consentView {
-		return consentView{e.Purpose, keys[e.TopicID], types[posthaste.TypeAsTopic(e.TopicID)], e.Decision, e.Channel, e.Source, e.Wording, e.Actor, e.Network.String(), e.At}
+		return viewConsent(e, keys[e.TopicID], types[posthaste.TypeAsTopic(e.TopicID)])
 	}, func(e posthaste.Consent) int64 { return e.ID }))
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"posthaste"
+	"posthaste/internal/address"
 	"posthaste/internal/audit"
 )
 
@@ -105,6 +106,8 @@ type People interface {
 	Topics
 	Recipients
 	Suppressions
+	Forms
+	Desk
 }
 
 // Campaigns is all about campaigns.
@@ -188,6 +191,31 @@ type Webhooks interface {
 type Workers interface {
 	AnnounceState(ctx context.Context, campaignID int64, state posthaste.CampaignState) error
 	RequestTest(ctx context.Context, campaignID, recipientID int64) (posthaste.Reply, error)
+}
+
+// Forms is where sign-up forms are kept.
+type Forms interface {
+	AddForm(ctx context.Context, f posthaste.Form) (posthaste.Form, error)
+	SaveForm(ctx context.Context, f posthaste.Form) (posthaste.Form, error)
+	FindForm(ctx context.Context, key string) (posthaste.Form, error)
+	ListForms(ctx context.Context) ([]posthaste.Form, error)
+}
+
+// Desk is what customer service looks up.
+type Desk interface {
+	ListRequests(ctx context.Context, state posthaste.RequestState, before int64, limit int) ([]posthaste.Request, error)
+	FindWhy(ctx context.Context, campaignID, recipientID int64) (posthaste.Why, error)
+	FindWhyNotice(ctx context.Context, n posthaste.Notice) ([]posthaste.Suppression, error)
+}
+
+// Privacy carries out what people ask for about their data, with the same effect
+// and speed as if they had clicked.
+type Privacy interface {
+	Request(ctx context.Context, addr address.Address, locale string, q posthaste.Request) (posthaste.Request, error)
+	Export(ctx context.Context, recipientID int64) (posthaste.Export, error)
+	Erase(ctx context.Context, r posthaste.Recipient, requestID int64) (posthaste.Receipt, error)
+	// EmbedForm gives a form as HTML in a language.
+	EmbedForm(ctx context.Context, key, lang string) (string, error)
 }
 
 // Heads signs the end of the audit log.

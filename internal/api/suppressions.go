@@ -55,15 +55,20 @@ func (a *API) suppress(c echo.Context) error {
 	if err := f.err(); err != nil {
 		return err
 	}
-	x, err := a.store.Suppress(c.Request().Context(), addr.Canonical(), posthaste.Suppression{TopicID: topicID,
-		Reason: in.Reason, Evidence: in.Evidence, Actor: web.OriginOf(c).Actor})
+	x, err := a.suppressAddress(c, addr, posthaste.ByAPI, posthaste.Suppression{TopicID: topicID, Reason: in.Reason, Evidence: in.Evidence, Actor: web.OriginOf(c).Actor})
 	if err != nil {
 		return err
 	}
-	if err := a.tell(c, addr.Canonical(), x); err != nil {
-		return err
-	}
 	return c.JSON(http.StatusCreated, viewSuppression(x, map[int64]string{topicID: key}))
+}
+
+// suppressAddress adds a suppression, which has taken effect once it returns.
+func (a *API) suppressAddress(c echo.Context, addr address.Address, by posthaste.Channel, x posthaste.Suppression) (posthaste.Suppression, error) {
+	x, err := a.store.Suppress(c.Request().Context(), addr.Canonical(), x)
+	if err != nil {
+		return x, err
+	}
+	return x, a.tell(c, addr.Canonical(), by, x)
 }
 
 // scopeOfType begins the scope of an optional notice type.
@@ -89,7 +94,7 @@ func (a *API) scope(c echo.Context, text string) (topicID int64, key string, err
 // tell makes a suppression take effect on what is being sent at this moment, as
 // fast as the recipient's own opt-out. What is the recipient's own goes into the
 // ledger too.
-func (a *API) tell(c echo.Context, canonical string, x posthaste.Suppression) error {
+func (a *API) tell(c echo.Context, canonical string, by posthaste.Channel, x posthaste.Suppression) error {
 	ctx := c.Request().Context()
 	r, err := a.store.FindRecipientByAddress(ctx, canonical)
 	if errors.Is(err, posthaste.NotFound) {
@@ -98,7 +103,7 @@ func (a *API) tell(c echo.Context, canonical string, x posthaste.Suppression) er
 	if err != nil {
 		return err
 	}
-	out := posthaste.OptOut{RecipientID: r.ID, TopicID: x.TopicID, Channel: posthaste.ByAPI}
+	out := posthaste.OptOut{RecipientID: r.ID, TopicID: x.TopicID, Channel: by}
 	if x.Reason == posthaste.OptedOut {
 		_, err := a.optOuts.Stop(ctx, out)
 		return err
@@ -130,20 +135,29 @@ func (a *API) listSuppressions(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	keys, err := a.topicKeys(c)
+	keys, err := a.scopeNames(c)
 	if err != nil {
 		return err
-	}
-	keys[posthaste.AllTopics] = scopeAll
-	types, err := a.noticeKeys(c)
-	if err != nil {
-		return err
-	}
-	for id, key := range types {
-		keys[posthaste.TypeAsTopic(id)] = scopeOfType + key
 	}
 	return c.JSON(http.StatusOK, listOf(found, limit, func(x posthaste.Suppression) suppressionView { return viewSuppression(x, keys) },
 		func(x posthaste.Suppression) int64 { return x.ID }))
+}
+
+// scopeNames gives the name of each scope that a suppression can have, by topic id.
+func (a *API) scopeNames(c echo.Context) (map[int64]string, error) {
+	keys, err := a.topicKeys(c)
+	if err != nil {
+		return nil, err
+	}
+	types, err := a.noticeKeys(c)
+	if err != nil {
+		return nil, err
+	}
+	keys[posthaste.AllTopics] = scopeAll
+	for id, key := range types {
+		keys[posthaste.TypeAsTopic(id)] = scopeOfType + key
+	}
+	return keys, nil
 }
 
 func (a *API) liftSuppression(c echo.Context) error {

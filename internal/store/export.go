@@ -28,6 +28,9 @@ func (s *Store) Export(ctx context.Context, recipientID int64, receivers []strin
 		if err != nil {
 			return err
 		}
+		if r.Attributes == nil {
+			r.Attributes = map[string]string{}
+		}
 		out.Person = posthaste.ExportPerson(r)
 		e := exporting{tx: tx, id: recipientID, names: map[int64]string{posthaste.AllTopics: "all"}}
 		for _, read := range []func(context.Context, *posthaste.Export) error{e.readNames, e.readConsents, e.readSignUps, e.readSuppressions, e.readMailings, e.readNotices,

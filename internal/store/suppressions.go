@@ -30,7 +30,7 @@ func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) (added int64, er
 		changed := len(ids)
 		if o.TopicID != posthaste.AllTopics {
 			withdrawn, err := appendConsents(ctx, tx, []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.PurposeOf(o.TopicID),
-				TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Network: o.Network}})
+				TopicID: o.TopicID, Decision: posthaste.Withdrawn, Channel: o.Channel, Actor: agent(ctx), Network: o.Network}})
 			if err != nil {
 				return err
 			}
@@ -42,6 +42,14 @@ func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) (added int64, er
 		return s.appendAudit(ctx, tx, did(ctx, "recipient.opt_out", object("recipient", o.RecipientID), "topic_id", strconv.FormatInt(o.TopicID, 10), "channel", string(o.Channel)))
 	})
 	return added, err
+}
+
+// agent is who records a decision for a recipient; empty if they do so themselves.
+func agent(ctx context.Context) string {
+	if actor := posthaste.OriginOf(ctx).Actor; actor != posthaste.ByRecipient {
+		return actor
+	}
+	return ""
 }
 
 // UndoWithin is for how long a recipient can take an opt-out back from the page that confirmed it.
