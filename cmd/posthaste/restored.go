@@ -121,6 +121,13 @@ func (restoredCommand) Run(e *environment) error {
 		return err
 	}
 	fmt.Fprintf(e.out, "%d suppressions were kept since the backup; %d of them were missing and are in force again.\n", seen, added)
+	erased, err := eraseAgain(e, db)
+	if err != nil {
+		return err
+	}
+	if erased > 0 {
+		fmt.Fprintf(e.out, "%d people who had been erased since the backup are erased again.\n", erased)
+	}
 	uncertain, err := db.ReleaseLost(e.ctx, 0)
 	if err != nil {
 		return err
@@ -153,6 +160,22 @@ func (restoredCommand) Run(e *environment) error {
 	}
 	fmt.Fprintf(e.out, "%d campaigns and announcements are held. The service can be started.\n", held)
 	return nil
+}
+
+// eraseAgain erases those whom the backup has, although they were erased since.
+func eraseAgain(e *environment, db *store.Store) (erased int, err error) {
+	for {
+		ids, err := db.ListErasedAgain(e.ctx, keepBatch)
+		if err != nil || len(ids) == 0 {
+			return erased, err
+		}
+		for _, id := range ids {
+			if _, err := db.Erase(e.ctx, id, 0); err != nil {
+				return erased, err
+			}
+			erased++
+		}
+	}
 }
 
 // hold stops what would send by itself of one list, and gives how many that are.

@@ -254,6 +254,7 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 				all.Go(func() { notices.Run(ctx) })
 				all.Go(func() { svc.sendWebhooks(ctx) })
 				all.Go(func() { svc.sealAudit(ctx) })
+				all.Go(func() { svc.keepRetention(ctx) })
 				all.Wait()
 			})
 			return nil

@@ -148,6 +148,7 @@ func (a *API) Routes() []Route {
 		{del, "/keys/:key", posthaste.ManageKeys, a.revokeKey},
 		{get, "/usage", "", a.listUsage},
 		{get, "/audit", posthaste.ReadAudit, a.listAudit},
+		{get, "/inventory", posthaste.ReadAudit, a.showInventory},
 		{get, "/audit/head", posthaste.ReadAudit, a.showHead},
 	}
 }

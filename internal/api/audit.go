@@ -10,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"posthaste"
+	"posthaste/internal/inventory"
 	"posthaste/internal/web"
 )
 
@@ -104,6 +105,16 @@ func (a *API) listAudit(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, listOf(entries, limit, viewAudit, func(e posthaste.AuditEntry) int64 { return e.ID }))
+}
+
+// showInventory gives what is held, for what, on which ground, for how long, and
+// who reads it.
+func (a *API) showInventory(c echo.Context) error {
+	all, err := inventory.Load()
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, all)
 }
 
 // showHead gives the end of the chain, signed, for whoever keeps it elsewhere.

@@ -336,7 +336,7 @@ func runExample(t *testing.T, d *document, o operation, example string) (statuse
 // tellsOfNobody are the operations that change nothing and show nothing about
 // people: they alone leave no trace in the audit log.
 var tellsOfNobody = []string{"listTopics", "listCampaigns", "showCampaign", "listNoticeTypes", "showNoticeType", "previewNotice", "listAnnouncements", "showAnnouncement",
-	"listWebhooks", "getWebhook", "showDocument", "listWebhookMessages", "listForms", "showForm", "embedForm", "listKeys", "listUsage", "showAuditHead"}
+	"listWebhooks", "getWebhook", "showDocument", "listWebhookMessages", "listForms", "showForm", "embedForm", "listKeys", "listUsage", "showAuditHead", "showInventory"}
 
 // audited wants the log to know of an operation that succeeded, with all that
 // the caller said of it.

@@ -50,7 +50,7 @@ type Base struct {
 }
 
 // NewBase makes the base after an entry.
-func NewBase(keys Keys, seq int64, chain []byte) Base {
+func NewBase(keys interface{ AuditMAC(text []byte) []byte }, seq int64, chain []byte) Base {
 	return Base{seq, chain, keys.AuditMAC(baseText(seq, chain))}
 }
 

@@ -103,11 +103,11 @@ func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64) (ma
 	return removed, nil
 }
 
-// ListErasedAgain gives up to limit recipients behind an id who are suppressed as
+// ListErasedAgain gives up to limit recipients who are suppressed as
 // erased, but were known before that: a restored backup has them back.
-func (s *Store) ListErasedAgain(ctx context.Context, after int64, limit int) ([]int64, error) {
+func (s *Store) ListErasedAgain(ctx context.Context, limit int) ([]int64, error) {
 	var ids []int64
 	err := s.db.NewRaw(`SELECT r.id FROM recipients r JOIN suppressions x ON x.address_hash = r.address_hash AND x.topic_id = 0 AND x.reason = ?
-		WHERE r.id > ? AND r.created_at < x.created_at ORDER BY r.id LIMIT ?`, posthaste.Erased, after, limit).Scan(ctx, &ids)
+		WHERE r.created_at < x.created_at ORDER BY r.id LIMIT ?`, posthaste.Erased, limit).Scan(ctx, &ids)
 	return ids, translate("list erased", err)
 }

@@ -183,7 +183,7 @@ func (e exporting) readNotices(ctx context.Context, out *posthaste.Export) error
 			return err
 		}
 		// Those of our own have links that work; they went to the same mailbox.
-		if own := r.Type == posthaste.ConfirmNotice || r.Type == posthaste.DataNotice; !r.State.Final() && !own {
+		if own := r.Type == posthaste.ConfirmNotice || r.Type == posthaste.DataNotice; !own {
 			for _, text := range []string{r.CallData, r.Data} { // as mergeData puts them
 				if text != "" {
 					if err := json.Unmarshal([]byte(text), &x.Data); err != nil {

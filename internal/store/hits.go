@@ -35,7 +35,9 @@ func (s *Store) CountHits(ctx context.Context, campaignID int64) (posthaste.Hits
 	err := s.db.NewRaw(`SELECT
 		(SELECT count(*) FROM deliveries d WHERE d.campaign_id = ?0 AND d.state = 'accepted' AND EXISTS (SELECT 1 FROM consent_states c
 			WHERE c.recipient_id = d.recipient_id AND c.purpose IN ('opens', 'clicks') AND c.topic_id = 0 AND c.decision = 'given')) AS measurable,
-		(SELECT count(DISTINCT number) FROM hits WHERE campaign_id = ?0 AND kind = 'open') AS opened,
-		(SELECT count(DISTINCT number) FROM hits WHERE campaign_id = ?0 AND kind = 'click') AS clicked`, campaignID).Scan(ctx, &h)
+		(SELECT count(DISTINCT number) FROM hits WHERE campaign_id = ?0 AND kind = 'open')
+			+ coalesce((SELECT people FROM hit_totals WHERE campaign_id = ?0 AND kind = 'open' AND link = 0), 0) AS opened,
+		(SELECT count(DISTINCT number) FROM hits WHERE campaign_id = ?0 AND kind = 'click')
+			+ coalesce((SELECT people FROM hit_totals WHERE campaign_id = ?0 AND kind = 'click' AND link = 0), 0) AS clicked`, campaignID).Scan(ctx, &h)
 	return h, translate("count hits", err)
 }

@@ -1,0 +1,23 @@
+-- What single opens and clicks are added to when they have been kept long enough.
+-- link 0: the whole of the kind.
+CREATE TABLE hit_totals (
+    campaign_id BIGINT NOT NULL,
+    kind        TEXT   NOT NULL,
+    link        BIGINT NOT NULL,
+    hits        BIGINT NOT NULL,
+    people      BIGINT NOT NULL,
+    PRIMARY KEY (campaign_id, kind, link)
+);
+
+--bun:split
+
+CREATE INDEX hits_by_time ON hits (at);
+
+--bun:split
+
+CREATE INDEX audit_by_time ON audit (at);
+
+--bun:split
+
+-- An answer of a mail server may name an address; the codes tell enough.
+UPDATE suppressions SET evidence = '' WHERE reason = 'hard_bounce';
