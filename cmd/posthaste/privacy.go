@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"net/url"
@@ -48,7 +49,8 @@ func (c courier) Send(ctx context.Context, noticeType, email string, m pages.Mai
 	if err != nil {
 		return "", err
 	}
-	call := posthaste.NoticeCall{Origin: posthaste.OriginOf(ctx), Data: data, Notices: []posthaste.Notice{{Email: addr.String(), Canonical: addr.Canonical()}}}
+	sum := sha256.Sum256(data)
+	call := posthaste.NoticeCall{Origin: posthaste.OriginOf(ctx), Data: data, BodyHash: sum[:], Notices: []posthaste.Notice{{Email: addr.String(), Canonical: addr.Canonical()}}}
 	call.Origin.Actor, call.Type.Key = posthaste.BySystem, noticeType
 	if call, err = c.intake.Accept(ctx, call, api.AnswerNotices); err != nil {
 		return "", err
