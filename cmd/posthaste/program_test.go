@@ -124,7 +124,12 @@ func start(tb testing.TB, env []string, args ...string) *program {
 // spawn runs the program in a process of its own, which can be killed.
 func spawn(tb testing.TB, env []string, args ...string) *program {
 	tb.Helper()
-	cmd := exec.Command(os.Args[0], append([]string{"serve"}, args...)...)
+	return spawnCommand(tb, env, exec.Command(os.Args[0], append([]string{"serve"}, args...)...), args...)
+}
+
+// spawnCommand is spawn for a process that runs the program with args.
+func spawnCommand(tb testing.TB, env []string, cmd *exec.Cmd, args ...string) *program {
+	tb.Helper()
 	cmd.Env = append(append(os.Environ(), env...), beProgram+"=1")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -48,9 +48,7 @@ func TestPromises(t *testing.T) {
 		}})
 		p.env = append(append(env, p.receiver.trust(t)...), "POSTHASTE_SMTP_URL="+p.sink.URL(), "POSTHASTE_TRUSTED_PROXIES=127.0.0.0/8", "POSTHASTE_FROM=privacy@example.com")
 		p.program = start(t, p.env)
-		jar, err := cookiejar.New(nil)
-		must(t, err)
-		p.out = &http.Client{Jar: jar, Timeout: time.Minute}
+		p.out = newBrowser(t)
 		p.addTopic()
 		p.call("POST", "/topics", `{"key": "offers", "name": "Offers"}`, 201, nil)
 		p.call("POST", "/forms", `{"key": "news", "title": "Our news", "topics": ["weekly", "offers"], "measurement": true, "policy_version": "2026-11", "policy_url": "https://example.com/privacy"}`, 201, nil)
@@ -84,6 +82,14 @@ func TestPromises(t *testing.T) {
 			})
 		}
 	})
+}
+
+// newBrowser keeps cookies, if it is given any.
+func newBrowser(tb testing.TB) *http.Client {
+	tb.Helper()
+	jar, err := cookiejar.New(nil)
+	must(tb, err)
+	return &http.Client{Jar: jar, Timeout: time.Minute}
 }
 
 // send sends a campaign of a topic to whoever chose it and waits for its end.

@@ -80,3 +80,17 @@ func searchFiles(tb testing.TB, folder, text string) (found []string) {
 	}))
 	return found
 }
+
+// listFiles gives all files below a folder, relative to it.
+func listFiles(tb testing.TB, folder string) (files []string) {
+	tb.Helper()
+	must(tb, filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		relative, err := filepath.Rel(folder, path)
+		files = append(files, filepath.ToSlash(relative))
+		return err
+	}))
+	return files
+}
