@@ -51,8 +51,6 @@ type AuditEntry struct {
 
 	Unique []byte // random, so that no two entries are the same
 	MAC    []byte // over all of the above but ID
-	Seq    int64  // its place in the chain, from 1; 0: not sealed yet
-	Chain  []byte // over the chain before it, Seq and MAC
 }
 
 // AuditFilter narrows a list of entries; zero fields do not.

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// sealEvery is how long an entry of the audit log waits for its place in the chain, about.
+	// sealEvery is how long an entry of the audit log waits for its seal, about.
 	sealEvery = time.Second
 	sealBatch = 500
-	// headEvery is how often the end of the chain is signed and kept outside of
+	// headEvery is how often the last seal is signed and kept outside of
 	// the database, as long as it grows: what is cut off sooner leaves no trace.
 	headEvery = time.Minute
 )
@@ -32,11 +32,11 @@ type heads struct {
 
 // Head gives the present end.
 func (h heads) Head(ctx context.Context) (audit.Head, error) {
-	seq, chain, err := h.store.FindAuditEnd(ctx)
-	return audit.NewHead(h.keys, seq, chain, time.Now()), err
+	number, chain, err := h.store.FindAuditEnd(ctx)
+	return audit.NewHead(h.keys, number, chain, time.Now()), err
 }
 
-// sealAudit gives the entries of the audit log their places until ctx ends, and
+// sealAudit seals the entries of the audit log until ctx ends, and
 // keeps heads. When a part is away it tries again; nothing else waits for it.
 func (svc *service) sealAudit(ctx context.Context) {
 	tick := time.NewTicker(sealEvery)
@@ -74,10 +74,10 @@ func (svc *service) sealAll(ctx context.Context) error {
 // keepHead keeps the end of the chain, if it is another one than before.
 func (svc *service) keepHead(ctx context.Context, before int64) (int64, error) {
 	h, err := heads{svc.store, svc.keys}.Head(ctx)
-	if err != nil || h.Seq == before {
+	if err != nil || h.Seal == before {
 		return before, err
 	}
-	return h.Seq, audit.AppendHead(svc.config.headsFile(), h)
+	return h.Seal, audit.AppendHead(svc.config.headsFile(), h)
 }
 
 // sealLast seals what was written until the stop, so that a process that is
@@ -121,7 +121,7 @@ func (v auditVerifyCommand) Run(e *environment) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%d entries in the chain, %d not yet sealed, compared with %d heads that were kept outside of the database.\n", report.Entries, report.Unsealed, report.Heads)
+	fmt.Fprintf(e.out, "%d entries under %d seals, %d not yet sealed, compared with %d heads that were kept outside of the database.\n", report.Entries, report.Seals, report.Unsealed, report.Heads)
 	for _, lost := range report.Lost {
 		fmt.Fprintln(e.out, lost)
 	}

@@ -249,7 +249,7 @@ func (p *promised) optOutByTheDesk(t *testing.T) {
 
 // logged is what the tests read of an entry of the audit log.
 type logged struct {
-	ID, Seq                       int64
+	ID                            int64
 	Actor, Action, Object, Reason string
 	RequestID                     string `json:"request_id"`
 	CallerID                      string `json:"caller_request_id"`
@@ -354,9 +354,11 @@ func (p *promised) auditTrail(t *testing.T) {
 	if log := p.log("action=audit.read&limit=1"); len(log) != 1 {
 		t.Error("a read of the log left no entry")
 	}
-	waitFor(t, "the log to be sealed", func() bool { return p.log("request=their-42")[0].Seq > 0 })
 	var head audit.Head
-	p.call("GET", "/audit/head", "", 200, &head)
+	waitFor(t, "a seal", func() bool {
+		p.call("GET", "/audit/head", "", 200, &head)
+		return head.Seal > 0
+	})
 	kept, err := json.Marshal(head)
 	must(t, err)
 	file := t.TempDir() + "/heads"
@@ -381,11 +383,11 @@ func (p *promised) tampering(t *testing.T) {
 	raw := p.raw()
 	var last int64
 	var actor string
-	must(t, raw.QueryRowContext(t.Context(), "SELECT max(seq), (SELECT actor FROM audit WHERE seq = 3) FROM audit").Scan(&last, &actor))
+	must(t, raw.QueryRowContext(t.Context(), "SELECT max(number), (SELECT actor FROM audit WHERE id = 3) FROM audit_seals").Scan(&last, &actor))
 	for change, back := range map[string]string{
-		"UPDATE audit SET actor = 'root' WHERE seq = 3":                   "UPDATE audit SET actor = '" + actor + "' WHERE seq = 3",
-		"UPDATE audit SET seq = -3 WHERE seq = 3":                         "UPDATE audit SET seq = 3 WHERE seq = -3",
-		fmt.Sprintf("UPDATE audit SET seq = -seq WHERE seq > %d", last-2): "UPDATE audit SET seq = -seq WHERE seq < 0",
+		"UPDATE audit SET actor = 'root' WHERE id = 3":                                 "UPDATE audit SET actor = '" + actor + "' WHERE id = 3",
+		"UPDATE audit SET id = -3 WHERE id = 3":                                        "UPDATE audit SET id = 3 WHERE id = -3",
+		fmt.Sprintf("UPDATE audit_seals SET number = -number WHERE number = %d", last): fmt.Sprintf("UPDATE audit_seals SET number = %d WHERE number = -%[1]d", last),
 	} {
 		_, err := raw.ExecContext(t.Context(), change)
 		must(t, err)

@@ -69,7 +69,6 @@ func campaignObject(k posthaste.Campaign) string {
 
 type auditView struct {
 	ID        int64             `json:"id"`
-	Seq       int64             `json:"seq,omitempty"` // its place in the chain; none for a second
 	At        time.Time         `json:"at"`
 	Actor     string            `json:"actor"`
 	Action    string            `json:"action"`
@@ -83,7 +82,7 @@ type auditView struct {
 }
 
 func viewAudit(e posthaste.AuditEntry) auditView {
-	return auditView{e.ID, e.Seq, e.At, e.Actor, e.Action, e.Object, e.Details, e.Reason, e.RequestID, e.CallerID, e.Metadata, e.Network.String()}
+	return auditView{e.ID, e.At, e.Actor, e.Action, e.Object, e.Details, e.Reason, e.RequestID, e.CallerID, e.Metadata, e.Network.String()}
 }
 
 func (a *API) listAudit(c echo.Context) error {

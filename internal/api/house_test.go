@@ -153,8 +153,8 @@ type heads struct {
 }
 
 func (h heads) Head(ctx context.Context) (audit.Head, error) {
-	seq, chain, err := h.FindAuditEnd(ctx)
-	return audit.NewHead(h.keys, seq, chain, time.Now()), err
+	number, chain, err := h.FindAuditEnd(ctx)
+	return audit.NewHead(h.keys, number, chain, time.Now()), err
 }
 
 // withFailingTopics is a store that cannot look topics up.

@@ -16,21 +16,21 @@ import (
 
 // Head is the end of the chain at a moment, signed (Ed25519, RFC 8032).
 type Head struct {
-	Seq       int64     `json:"seq"`
+	Seal      int64     `json:"seal"` // its number
 	Chain     []byte    `json:"chain"`
 	At        time.Time `json:"at"`
 	Signature []byte    `json:"signature"`
 }
 
 // NewHead signs the end of the chain.
-func NewHead(keys Keys, seq int64, chain []byte, at time.Time) Head {
-	h := Head{Seq: seq, Chain: append([]byte{}, chain...), At: at.UTC().Truncate(time.Microsecond)}
+func NewHead(keys Keys, number int64, chain []byte, at time.Time) Head {
+	h := Head{Seal: number, Chain: append([]byte{}, chain...), At: at.UTC().Truncate(time.Microsecond)}
 	h.Signature = keys.SignHead(h.text())
 	return h
 }
 
 func (h Head) text() []byte {
-	text, _ := json.Marshal([]any{form, "head", h.Seq, h.Chain, h.At.UnixMicro()})
+	text, _ := json.Marshal([]any{form, "head", h.Seal, h.Chain, h.At.UnixMicro()})
 	return text
 }
 

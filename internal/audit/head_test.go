@@ -28,13 +28,13 @@ func TestHeadsAreKept(t *testing.T) {
 	if heads, err := audit.ReadHeads(path, keys); err != nil || len(heads) != 0 {
 		t.Fatalf("no file: %v %v", heads, err)
 	}
-	for seq := range int64(3) {
-		if err := audit.AppendHead(path, audit.NewHead(keys, seq, []byte{byte(seq)}, time.Now())); err != nil {
+	for number := range int64(3) {
+		if err := audit.AppendHead(path, audit.NewHead(keys, number, []byte{byte(number)}, time.Now())); err != nil {
 			t.Fatal(err)
 		}
 	}
 	heads, err := audit.ReadHeads(path, keys)
-	if err != nil || len(heads) != 3 || heads[2].Seq != 2 || heads[2].Chain[0] != 2 {
+	if err != nil || len(heads) != 3 || heads[2].Seal != 2 || heads[2].Chain[0] != 2 {
 		t.Fatalf("%+v %v", heads, err)
 	}
 	text, err := os.ReadFile(path)
@@ -45,9 +45,9 @@ func TestHeadsAreKept(t *testing.T) {
 		text string
 		want string // "": it is read
 	}{
-		"the last line cut off": {string(text) + `{"seq":4,"ch`, ""},
+		"the last line cut off": {string(text) + `{"seal":4,"ch`, ""},
 		"no JSON":               {"x\n" + string(text), "line 1"},
-		"another place":         {strings.Replace(string(text), `"seq":1`, `"seq":9`, 1), "line 2"},
+		"another place":         {strings.Replace(string(text), `"seal":1`, `"seal":9`, 1), "line 2"},
 		"another chain":         {strings.Replace(string(text), `"chain":"Ag=="`, `"chain":"Aw=="`, 1), "line 3"},
 		"no signature":          {strings.Replace(string(text), `"signature":"`, `"signature":"AAAA`, 1), "line 1"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -16,15 +17,15 @@ import (
 type Log interface {
 	// FindAuditBase gives the base; the zero one as long as nothing was removed.
 	FindAuditBase(ctx context.Context) (Base, error)
-	// ListSealed gives up to limit entries behind a place, in the chain's order.
-	ListSealed(ctx context.Context, after int64, limit int) ([]posthaste.AuditEntry, error)
-	// ListUnsealed gives up to limit entries without a place behind an id.
-	ListUnsealed(ctx context.Context, after int64, limit int) ([]posthaste.AuditEntry, error)
+	// ListSeals gives up to limit seals behind a number, in the chain's order.
+	ListSeals(ctx context.Context, after int64, limit int) ([]Seal, error)
+	// ListEntries gives up to limit entries behind an id, in the order of ids.
+	ListEntries(ctx context.Context, after int64, limit int) ([]posthaste.AuditEntry, error)
 }
 
-// Restored is the action of the entry that explains why heads name entries that
+// Restored is the action of the entry that explains why heads name seals that
 // are not there: the database is that of a backup. RestoredAfter is the detail
-// that says up to which place it reaches.
+// that says up to which seal it reaches.
 const (
 	Restored      = "database.restore"
 	RestoredAfter = "log_ends"
@@ -32,165 +33,207 @@ const (
 
 // Report is what Verify found.
 type Report struct {
-	Entries  int64 // that have a place
-	Unsealed int64 // that have none yet
-	Heads    int   // that were compared
+	Entries  int64 // that a seal covers
+	Unsealed int64 // that none covers yet
+	Seals    int64
+	Heads    int // that were compared
 	Lost     []string
 	Faults   []string // each says where
 }
 
-// page is how many entries are read at once.
-const page = 1000
+// How many are read at once.
+const (
+	sealsAtOnce   = 50
+	entriesAtOnce = 1000
+)
 
-// verifier goes along the chain.
+// covered is what a seal says of an entry.
+type covered struct {
+	seal int64
+	mac  [macSize]byte
+}
+
+// verifier goes along the chain, and then along the entries.
 type verifier struct {
 	keys   Keys
 	report Report
-	seq    int64  // of the entry before
+	number int64  // of the seal before
 	chain  []byte // at it; nil when it is not known
-	seen   map[string]int64
-	heads  []Head // not compared yet, in order
+	covers map[int64]covered
+	seen   map[uint64]int64 // ids by the first octets of Unique
+	heads  []Head           // not compared yet, in order
 }
 
 // Verify reads the whole log, compares it with heads that were kept elsewhere,
 // and reports every place at which it is not what was written. The error says
-// only that it could not be read.
+// only that it could not be read. It keeps some hundred octets for each entry.
 func Verify(ctx context.Context, log Log, keys Keys, heads []Head) (Report, error) {
-	v := &verifier{keys: keys, seen: map[string]int64{}, heads: slices.Clone(heads)}
-	slices.SortFunc(v.heads, func(a, b Head) int { return cmp.Or(cmp.Compare(a.Seq, b.Seq), a.At.Compare(b.At)) })
+	v := &verifier{keys: keys, covers: map[int64]covered{}, seen: map[uint64]int64{}, heads: slices.Clone(heads)}
+	slices.SortFunc(v.heads, func(a, b Head) int { return cmp.Or(cmp.Compare(a.Seal, b.Seal), a.At.Compare(b.At)) })
 	base, err := log.FindAuditBase(ctx)
 	if err != nil {
 		return v.report, err
 	}
 	v.begin(base)
-	if err := v.explain(ctx, log); err != nil {
-		return v.report, err
-	}
-	for after := v.seq; ; {
-		entries, err := log.ListSealed(ctx, after, page)
+	chains := map[int64][]byte{v.number: v.chain}
+	for {
+		seals, err := log.ListSeals(ctx, v.number, sealsAtOnce)
 		if err != nil {
 			return v.report, err
 		}
-		for _, e := range entries {
-			v.take(e)
-			after = e.Seq
+		for _, s := range seals {
+			v.take(s)
+			chains[s.Number] = s.Chain
 		}
-		if len(entries) < page {
+		if len(seals) < sealsAtOnce {
 			break
 		}
 	}
-	for _, h := range v.heads {
-		v.fault("the log ends with entry %d, but had %d entries at %s: its end was cut off", v.seq, h.Seq, h.At.Format(time.RFC3339))
+	restores, err := v.entries(ctx, log)
+	if err != nil {
+		return v.report, err
 	}
-	for after := int64(0); ; {
-		entries, err := log.ListUnsealed(ctx, after, page)
-		if err != nil {
-			return v.report, err
-		}
-		for _, e := range entries {
-			v.report.Unsealed++
-			v.check(fmt.Sprintf("entry with the id %d, which has no place yet,", e.ID), e)
-			after = e.ID
-		}
-		if len(entries) < page {
-			return v.report, nil
-		}
-	}
+	v.explain(restores)
+	v.compare(chains)
+	return v.report, nil
 }
 
 func (v *verifier) begin(b Base) {
-	if b.Seq == 0 {
+	if b.Number == 0 {
 		v.chain = []byte{}
 		return
 	}
-	v.seq, v.chain = b.Seq, b.Chain
-	if !bytes.Equal(b.MAC, v.keys.AuditMAC(baseText(b.Seq, b.Chain))) {
-		v.fault("the mark up to which old entries were removed (entry %d) was changed", b.Seq)
+	v.number, v.chain = b.Number, b.Chain
+	if !bytes.Equal(b.MAC, v.keys.AuditMAC(baseText(b.Number, b.Chain))) {
+		v.fault("the mark up to which old entries were removed (seal %d) was changed", b.Number)
 	}
 	// What retention removed cannot be compared any more.
-	v.heads = slices.DeleteFunc(v.heads, func(h Head) bool { return h.Seq < b.Seq })
+	v.heads = slices.DeleteFunc(v.heads, func(h Head) bool { return h.Seal < b.Number })
 }
 
-// explain leaves out the heads of entries that a restored backup does not have.
-func (v *verifier) explain(ctx context.Context, log Log) error {
-	for after := v.seq; ; {
-		entries, err := log.ListSealed(ctx, after, page)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			after = e.Seq
-			ends, err := strconv.ParseInt(e.Details[RestoredAfter], 10, 64)
-			if e.Action != Restored || err != nil || !v.genuine(e) {
-				continue
-			}
-			lost := int64(0)
-			v.heads = slices.DeleteFunc(v.heads, func(h Head) bool {
-				gone := h.Seq > ends && h.At.Before(e.At)
-				if gone {
-					lost = max(lost, h.Seq)
-				}
-				return gone
-			})
-			if lost > 0 {
-				v.report.Lost = append(v.report.Lost, fmt.Sprintf("entries %d to %d or later were lost when a backup was restored at %s (entry %d)",
-					ends+1, lost, e.At.Format(time.RFC3339), e.Seq))
-			}
-		}
-		if len(entries) < page {
-			return nil
-		}
-	}
-}
-
-func (v *verifier) genuine(e posthaste.AuditEntry) bool {
-	return bytes.Equal(v.keys.AuditMAC(Text(e)), e.MAC)
-}
-
-// take goes on to the next entry that has a place.
-func (v *verifier) take(e posthaste.AuditEntry) {
-	v.report.Entries++
-	switch {
-	case e.Seq <= v.seq:
-		v.fault("there are two entries %d (id %d)", e.Seq, e.ID)
-		return
-	case e.Seq > v.seq+1:
-		v.fault("%s missing", span(v.seq+1, e.Seq-1))
+// take goes on to the next seal.
+func (v *verifier) take(s Seal) {
+	v.report.Seals++
+	if s.Number > v.number+1 {
+		v.fault("%s missing", span(v.number+1, s.Number-1))
 		v.chain = nil
 	}
-	v.check(fmt.Sprintf("entry %d (id %d)", e.Seq, e.ID), e)
-	if v.chain != nil && !bytes.Equal(v.keys.AuditLink(v.chain, e.Seq, e.MAC), e.Chain) {
-		v.fault("entry %d (id %d) does not follow on the one before: one of them was changed, moved or put in", e.Seq, e.ID)
+	if v.chain != nil && !bytes.Equal(v.keys.AuditLink(v.chain, s.Number, Encode(s.Entries)), s.Chain) {
+		v.fault("seal %d does not follow on the one before: one of them was changed, moved or put in", s.Number)
 	}
-	v.seq, v.chain = e.Seq, e.Chain
-	for len(v.heads) > 0 && v.heads[0].Seq <= e.Seq {
-		h := v.heads[0]
-		v.heads = v.heads[1:]
-		v.report.Heads++
-		if h.Seq == e.Seq && !bytes.Equal(h.Chain, e.Chain) {
-			v.fault("entry %d (id %d) is not the one that stood there at %s: the log up to it was changed", e.Seq, e.ID, h.At.Format(time.RFC3339))
+	v.number, v.chain = s.Number, s.Chain
+	for _, e := range s.Entries {
+		if other, known := v.covers[e.ID]; known {
+			v.fault("entry %d is in the seals %d and %d", e.ID, other.seal, s.Number)
+		}
+		v.covers[e.ID] = covered{s.Number, [macSize]byte(e.MAC)}
+	}
+}
+
+// entries holds each entry against its seal, or by itself while it has none. It
+// gives those that tell of a restored backup.
+func (v *verifier) entries(ctx context.Context, log Log) (restores []posthaste.AuditEntry, err error) {
+	for after := int64(0); ; {
+		page, err := log.ListEntries(ctx, after, entriesAtOnce)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page {
+			after = e.ID
+			if v.entry(e) && e.Action == Restored {
+				restores = append(restores, e)
+			}
+		}
+		if len(page) < entriesAtOnce {
+			break
+		}
+	}
+	var missing []int64
+	for id := range v.covers {
+		missing = append(missing, id)
+	}
+	slices.Sort(missing)
+	for _, id := range missing {
+		v.fault("entry %d of seal %d is missing", id, v.covers[id].seal)
+	}
+	return restores, nil
+}
+
+// entry looks at one, and reports whether it is ours.
+func (v *verifier) entry(e posthaste.AuditEntry) bool {
+	mac := v.keys.AuditMAC(Text(e))
+	c, sealed := v.covers[e.ID]
+	delete(v.covers, e.ID)
+	switch {
+	case sealed:
+		v.report.Entries++
+		if !bytes.Equal(mac, c.mac[:]) {
+			v.fault("entry %d of seal %d was changed, or is not ours", e.ID, c.seal)
+			return false
+		}
+	default:
+		v.report.Unsealed++
+		if !bytes.Equal(mac, e.MAC) {
+			v.fault("entry %d, which no seal covers, was changed, or is not ours", e.ID)
+			return false
+		}
+	}
+	if len(e.Unique) < 8 { // from before there were seals
+		return true
+	}
+	key := binary.BigEndian.Uint64(e.Unique)
+	if first, known := v.seen[key]; known {
+		v.fault("entry %d is a copy of entry %d", e.ID, first)
+	}
+	v.seen[key] = e.ID
+	return true
+}
+
+// explain leaves out the heads of seals that a restored backup does not have.
+func (v *verifier) explain(restores []posthaste.AuditEntry) {
+	for _, e := range restores {
+		ends, err := strconv.ParseInt(e.Details[RestoredAfter], 10, 64)
+		if err != nil {
+			continue
+		}
+		lost := int64(0)
+		v.heads = slices.DeleteFunc(v.heads, func(h Head) bool {
+			gone := h.Seal > ends && h.At.Before(e.At)
+			if gone {
+				lost = max(lost, h.Seal)
+			}
+			return gone
+		})
+		if lost > 0 {
+			v.report.Lost = append(v.report.Lost, fmt.Sprintf("seals %d to %d or later were lost when a backup was restored at %s (entry %d)", ends+1, lost, when(e.At), e.ID))
 		}
 	}
 }
 
-// check looks at an entry by itself.
-func (v *verifier) check(what string, e posthaste.AuditEntry) {
-	if !v.genuine(e) {
-		v.fault("%s was changed, or is not ours", what)
+// compare holds the chain against what was kept elsewhere.
+func (v *verifier) compare(chains map[int64][]byte) {
+	for _, h := range v.heads {
+		chain, there := chains[h.Seal]
+		switch {
+		case h.Seal > v.number:
+			v.fault("the log ends with seal %d, but had %d seals at %s: its end was cut off", v.number, h.Seal, when(h.At))
+			continue
+		case there && !bytes.Equal(chain, h.Chain):
+			v.fault("seal %d is not the one that stood there at %s: the log up to it was changed", h.Seal, when(h.At))
+		}
+		v.report.Heads++
 	}
-	if first, known := v.seen[string(e.Unique)]; known {
-		v.fault("%s is a copy of the one with the id %d", what, first)
-	}
-	v.seen[string(e.Unique)] = e.ID
 }
 
 func (v *verifier) fault(format string, args ...any) {
 	v.report.Faults = append(v.report.Faults, fmt.Sprintf(format, args...))
 }
 
+func when(at time.Time) string { return at.Format(time.RFC3339) }
+
 func span(first, last int64) string {
 	if first == last {
-		return fmt.Sprintf("entry %d is", first)
+		return fmt.Sprintf("seal %d is", first)
 	}
-	return fmt.Sprintf("entries %d to %d are", first, last)
+	return fmt.Sprintf("seals %d to %d are", first, last)
 }

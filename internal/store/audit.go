@@ -63,8 +63,16 @@ func (s *Store) appendAudit(ctx context.Context, tx bun.Tx, entries ...posthaste
 			rows[i] = bun.Tuple([]any{micros(now), e.Actor, e.RequestID, e.CallerID, e.Reason, metadata, e.Network.String(), e.Action, e.Object, details,
 				e.Unique, s.keys.AuditMAC(audit.Text(e))})
 		}
-		if _, err := exec(ctx, tx, `INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac)
-			VALUES ?`, bun.List(rows)); err != nil {
+		var ids []int64
+		if err := tx.NewRaw(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac)
+			VALUES ? RETURNING id`, bun.List(rows)).Scan(ctx, &ids); err != nil {
+			return err
+		}
+		unsealed := make([]bun.TupleValues, len(ids))
+		for i, id := range ids {
+			unsealed[i] = bun.Tuple([]any{id})
+		}
+		if _, err := exec(ctx, tx, "INSERT INTO audit_unsealed (id) VALUES ?", bun.List(unsealed)); err != nil {
 			return err
 		}
 	}
@@ -85,14 +93,12 @@ type auditRow struct {
 	Metadata, Network                  string
 	Action, Object, Details            string
 	Nonce, Mac                         []byte
-	Seq                                int64
-	Chain                              []byte
 }
 
-const auditColumns = "id, at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac, seq, chain"
+const auditColumns = "id, at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac"
 
 func (r auditRow) entry() (posthaste.AuditEntry, error) {
-	e := posthaste.AuditEntry{ID: r.ID, At: instant(r.At), Action: r.Action, Object: r.Object, Unique: r.Nonce, MAC: r.Mac, Seq: r.Seq, Chain: r.Chain,
+	e := posthaste.AuditEntry{ID: r.ID, At: instant(r.At), Action: r.Action, Object: r.Object, Unique: r.Nonce, MAC: r.Mac,
 		Origin: posthaste.Origin{Actor: r.Actor, RequestID: r.RequestID, CallerID: r.CallerID, Reason: r.Reason, Network: posthaste.ParseNetwork(r.Network)}}
 	for text, into := range map[string]*map[string]string{r.Metadata: &e.Metadata, r.Details: &e.Details} {
 		if len(text) > 2 { // more than {}

@@ -42,9 +42,9 @@ func logged(tb testing.TB, s *store.Store, n int) audit.Head {
 
 func headOf(tb testing.TB, s *store.Store) audit.Head {
 	tb.Helper()
-	seq, chain, err := s.FindAuditEnd(tb.Context())
+	number, chain, err := s.FindAuditEnd(tb.Context())
 	must(tb, err)
-	return audit.NewHead(testKeys{}, seq, chain, time.Now())
+	return audit.NewHead(testKeys{}, number, chain, time.Now())
 }
 
 func verify(tb testing.TB, s *store.Store, heads ...audit.Head) audit.Report {
@@ -72,32 +72,32 @@ func TestAuditIsEvidentOfTampering(t *testing.T) {
 		statements []string
 		want       string // in some fault; whole: there is none
 	}{
-		"nothing":                 {nil, whole},
-		"another action":          {[]string{"UPDATE audit SET action = 'thing.undo' WHERE seq = 4"}, "entry 4 (id 4) was changed"},
-		"another actor":           {[]string{"UPDATE audit SET actor = 'root' WHERE seq = 4"}, "entry 4 (id 4) was changed"},
-		"another time":            {[]string{"UPDATE audit SET at = at + 1 WHERE seq = 10"}, "entry 10 (id 10) was changed"},
-		"another reason":          {[]string{"UPDATE audit SET reason = '' WHERE seq = 1"}, "entry 1 (id 1) was changed"},
-		"other metadata":          {[]string{`UPDATE audit SET metadata = '{"a":"9","b":"2"}' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
-		"other details":           {[]string{`UPDATE audit SET details = '{}' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
-		"another network":         {[]string{`UPDATE audit SET network = '' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
-		"a part moved over":       {[]string{`UPDATE audit SET request_id = 'rc', caller_id = '' WHERE seq = 4`}, "entry 4 (id 4) was changed"},
-		"one removed":             {[]string{"DELETE FROM audit WHERE seq = 5"}, "entry 5 is missing"},
-		"some removed":            {[]string{"DELETE FROM audit WHERE seq IN (5, 6)"}, "entries 5 to 6 are missing"},
-		"the first removed":       {[]string{"DELETE FROM audit WHERE seq = 1"}, "entry 1 is missing"},
-		"the gap closed":          {[]string{"DELETE FROM audit WHERE seq = 5", "UPDATE audit SET seq = -seq WHERE seq > 5", "UPDATE audit SET seq = -seq - 1 WHERE seq < 0"}, "entry 5 (id 6) does not follow"},
-		"two in another order":    {[]string{"UPDATE audit SET seq = 100 WHERE seq = 3", "UPDATE audit SET seq = 3 WHERE seq = 4", "UPDATE audit SET seq = 4 WHERE seq = 100"}, "does not follow on the one before"},
-		"one put in":              {[]string{copyOf(3, 11, "thing.forge")}, "entry 11 (id 11) was changed"},
-		"a copy at the end":       {[]string{copyOf(3, 11, "thing.do")}, "entry 11 (id 11) does not follow"},
-		"a copy, to be sealed":    {[]string{copyOf(3, 0, "thing.do")}, "is a copy of the one with the id 3"},
-		"a forgery, to be sealed": {[]string{copyOf(3, 0, "thing.forge")}, "which has no place yet, was changed, or is not ours"},
-		"the end cut off":         {[]string{"DELETE FROM audit WHERE seq > 8"}, "ends with entry 8, but had 10 entries"},
-		"all removed":             {[]string{"DELETE FROM audit"}, "ends with entry 0, but had 10 entries"},
-		"a mark of retention":     {[]string{"DELETE FROM audit WHERE seq < 4", "INSERT INTO settings (name, value) VALUES ('audit_base', '3 00 00')"}, "the mark up to which old entries were removed (entry 3) was changed"},
+		"nothing":                {nil, whole},
+		"another action":         {[]string{"UPDATE audit SET action = 'thing.undo' WHERE id = 4"}, "entry 4 of seal 1 was changed"},
+		"another actor":          {[]string{"UPDATE audit SET actor = 'root' WHERE id = 4"}, "entry 4 of seal 1 was changed"},
+		"another time":           {[]string{"UPDATE audit SET at = at + 1 WHERE id = 10"}, "entry 10 of seal 3 was changed"},
+		"another reason":         {[]string{"UPDATE audit SET reason = '' WHERE id = 1"}, "entry 1 of seal 1 was changed"},
+		"other metadata":         {[]string{`UPDATE audit SET metadata = '{"a":"9","b":"2"}' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
+		"other details":          {[]string{`UPDATE audit SET details = '{}' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
+		"another network":        {[]string{`UPDATE audit SET network = '' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
+		"a part moved over":      {[]string{`UPDATE audit SET request_id = 'rc', caller_id = '' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
+		"one removed":            {[]string{"DELETE FROM audit WHERE id = 5"}, "entry 5 of seal 1 is missing"},
+		"the first removed":      {[]string{"DELETE FROM audit WHERE id = 1"}, "entry 1 of seal 1 is missing"},
+		"two in another order":   {[]string{"UPDATE audit SET id = 100 WHERE id = 3", "UPDATE audit SET id = 3 WHERE id = 4", "UPDATE audit SET id = 4 WHERE id = 100"}, "entry 3 of seal 1 was changed"},
+		"one put in":             {[]string{copyOf(3, "thing.forge")}, "entry 11, which no seal covers, was changed, or is not ours"},
+		"a copy":                 {[]string{copyOf(3, "thing.do")}, "entry 11 is a copy of entry 3"},
+		"a seal removed":         {[]string{"DELETE FROM audit_seals WHERE number = 2"}, "seal 2 is missing"},
+		"a seal and its entry":   {[]string{"DELETE FROM audit_seals WHERE number = 2", "DELETE FROM audit WHERE id = 8", "UPDATE audit_seals SET number = 2 WHERE number = 3"}, "seal 2 does not follow"},
+		"a seal changed":         {[]string{"UPDATE audit_seals SET entries = (SELECT entries FROM audit_seals WHERE number = 3) WHERE number = 2"}, "seal 2 does not follow"},
+		"two seals changed over": {[]string{"UPDATE audit_seals SET number = 100 WHERE number = 1", "UPDATE audit_seals SET number = 1 WHERE number = 2", "UPDATE audit_seals SET number = 2 WHERE number = 100"}, "seal 1 does not follow"},
+		"the end cut off":        {[]string{"DELETE FROM audit WHERE id > 8", "DELETE FROM audit_seals WHERE number > 2"}, "ends with seal 2, but had 3 seals"},
+		"all removed":            {[]string{"DELETE FROM audit", "DELETE FROM audit_seals"}, "ends with seal 0, but had 3 seals"},
+		"a mark of retention":    {[]string{"DELETE FROM audit WHERE id < 8", "DELETE FROM audit_seals WHERE number < 2", "INSERT INTO settings (name, value) VALUES ('audit_base', '1 00 00')"}, "the mark up to which old entries were removed (seal 1) was changed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			onBothAt(t, func(t *testing.T, s *store.Store, url string) {
-				heads := []audit.Head{logged(t, s, 8), logged(t, s, 2)}
+				heads := []audit.Head{logged(t, s, 8), logged(t, s, 2)} // seals of 7, 1 and 2 entries
 				if r := verify(t, s, heads...); len(r.Faults) > 0 || r.Entries != 10 || r.Heads != 2 {
 					t.Fatalf("before: %+v", r)
 				}
@@ -112,10 +112,10 @@ func TestAuditIsEvidentOfTampering(t *testing.T) {
 	}
 }
 
-// copyOf puts in a copy of an entry with another place and action.
-func copyOf(seq, to int64, action string) string {
-	return fmt.Sprintf(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac, seq, chain)
-		SELECT at, actor, request_id, caller_id, reason, metadata, network, '%s', object, details, nonce, mac, %d, chain FROM audit WHERE seq = %d`, action, to, seq)
+// copyOf puts in a copy of an entry with another action.
+func copyOf(id int64, action string) string {
+	return fmt.Sprintf(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac)
+		SELECT at, actor, request_id, caller_id, reason, metadata, network, '%s', object, details, nonce, mac FROM audit WHERE id = %d`, action, id)
 }
 
 // Whoever cuts the end off and lets the program go on is found out by the head.
@@ -123,10 +123,10 @@ func TestAuditEndThatIsWrittenAnew(t *testing.T) {
 	t.Parallel()
 	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
 		head := logged(t, s, 10)
-		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE seq > 8")
+		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE id > 7", "DELETE FROM audit_seals WHERE number > 1")
 		logged(t, s, 5)
 		r := verify(t, s, head)
-		if len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "entry 10 (id 12) is not the one that stood there") {
+		if len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "seal 2 is not the one that stood there") {
 			t.Errorf("faults %q", r.Faults)
 		}
 	})
@@ -136,14 +136,14 @@ func TestAuditOfARestoredDatabase(t *testing.T) {
 	t.Parallel()
 	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
 		lost := logged(t, s, 10)
-		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE seq > 6") // as the backup would have it
+		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE id > 7", "DELETE FROM audit_seals WHERE number > 1") // as the backup would have it
 		must(t, s.NoteRestored(t.Context()))
 		later := logged(t, s, 9)
 		r := verify(t, s, lost, later)
-		if len(r.Faults) > 0 || len(r.Lost) != 1 || !strings.HasPrefix(r.Lost[0], "entries 7 to 10 or later were lost when a backup was restored") {
+		if len(r.Faults) > 0 || len(r.Lost) != 1 || !strings.HasPrefix(r.Lost[0], "seals 2 to 2 or later were lost when a backup was restored") {
 			t.Errorf("%+v", r)
 		}
-		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE seq > 12")
+		tamper(t, testkit.RawSQL(t, url), "DELETE FROM audit WHERE id > 17", "DELETE FROM audit_seals WHERE number > 2")
 		if r := verify(t, s, lost, later); len(r.Faults) != 1 {
 			t.Errorf("cut off after the restore: %+v", r)
 		}
@@ -156,14 +156,14 @@ func TestAuditFromBeforeTheChain(t *testing.T) {
 	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
 		const old = "INSERT INTO audit (at, actor, action, object, reason, request_id, metadata) VALUES (1, 'a', 'b', 'c', '', '', '{}')"
 		raw := testkit.RawSQL(t, url)
-		tamper(t, raw, old, old)
+		tamper(t, raw, old, old, "INSERT INTO audit_unsealed (id) SELECT id FROM audit") // as the migration does
 		head := logged(t, s, 1)
 		if r := verify(t, s, head); len(r.Faults) > 0 || r.Entries != 3 {
 			t.Fatalf("%+v", r)
 		}
-		tamper(t, raw, old)
+		tamper(t, raw, old, "INSERT INTO audit_unsealed (id) SELECT max(id) FROM audit")
 		seal(t, s)
-		if r := verify(t, s, head); len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "entry 4 (id 4) was changed, or is not ours") {
+		if r := verify(t, s, head); len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "entry 4 of seal 2 was changed, or is not ours") {
 			t.Errorf("one that came later: %+v", r)
 		}
 	})
@@ -233,7 +233,7 @@ func TestAuditIsFound(t *testing.T) {
 		found, err := s.ListAudit(t.Context(), posthaste.AuditFilter{Object: "thing/1"}, 0, 1)
 		must(t, err)
 		e := found[0]
-		if e.Actor != "desk" || e.RequestID != "r" || e.CallerID != "c" || e.Reason != "T-1" || e.Metadata["b"] != "2" || e.Details["z"] != "1" || e.Network.String() != "192.0.2.0/24" || e.Seq != 1 {
+		if e.Actor != "desk" || e.RequestID != "r" || e.CallerID != "c" || e.Reason != "T-1" || e.Metadata["b"] != "2" || e.Details["z"] != "1" || e.Network.String() != "192.0.2.0/24" {
 			t.Errorf("%+v", e)
 		}
 	})

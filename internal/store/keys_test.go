@@ -20,8 +20,8 @@ func keyed(name string, parts ...[]byte) []byte {
 func (testKeys) HashAddress(canonical string) []byte { return keyed("address", []byte(canonical)) }
 func (testKeys) AuditMAC(text []byte) []byte         { return keyed("entry", text) }
 
-func (testKeys) AuditLink(before []byte, seq int64, mac []byte) []byte {
-	return keyed("chain", before, binary.BigEndian.AppendUint64(nil, uint64(seq)), mac)
+func (testKeys) AuditLink(before []byte, number int64, entries []byte) []byte {
+	return keyed("chain", before, binary.BigEndian.AppendUint64(nil, uint64(number)), entries)
 }
 
 func (testKeys) SignHead(text []byte) []byte { return keyed("head", text) }

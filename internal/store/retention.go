@@ -2,14 +2,12 @@ package store
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"time"
 
 	"github.com/uptrace/bun"
 
 	"posthaste"
-	"posthaste/internal/audit"
 )
 
 // forgetting is one rule of retention: what it does with what is older than an
@@ -109,33 +107,4 @@ func (s *Store) foldHits(ctx context.Context, before time.Time) (folded int64, e
 		return err
 	})
 	return folded, err
-}
-
-// pruneAudit removes the oldest entries and notes, under a MAC, where the chain
-// begins from then on. The last one stays in any case.
-func (s *Store) pruneAudit(ctx context.Context, before time.Time) (pruned int64, err error) {
-	err = s.inTx(ctx, "prune audit", func(ctx context.Context, tx bun.Tx) error {
-		if _, err := exec(ctx, tx, s.pick("SELECT pg_advisory_xact_lock(?)", "SELECT ?"), auditLock); err != nil {
-			return err
-		}
-		var last []struct {
-			Seq   int64
-			Chain []byte
-		}
-		// The last of an unbroken run of old entries from the start.
-		if err := tx.NewRaw(`SELECT seq, chain FROM audit WHERE seq > 0 AND seq < (SELECT min(seq) FROM audit WHERE seq > 0 AND (at >= ? OR seq = (SELECT max(seq) FROM audit)))
-			ORDER BY seq DESC LIMIT 1`, micros(before)).Scan(ctx, &last); err != nil || len(last) == 0 {
-			return err
-		}
-		base := audit.NewBase(s.keys, last[0].Seq, last[0].Chain)
-		if _, err := exec(ctx, tx, "INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", auditBaseSetting,
-			fmt.Sprintf("%d %s %s", base.Seq, hex.EncodeToString(base.Chain), hex.EncodeToString(base.MAC))); err != nil {
-			return err
-		}
-		if pruned, err = exec(ctx, tx, "DELETE FROM audit WHERE seq > 0 AND seq <= ?", base.Seq); err != nil {
-			return err
-		}
-		return s.appendAudit(ctx, tx, did(ctx, "audit.prune", "audit", "up_to", fmt.Sprint(base.Seq)))
-	})
-	return pruned, err
 }

@@ -20,14 +20,14 @@ import (
 	"github.com/uptrace/bun/schema"
 
 	"posthaste"
+	"posthaste/internal/audit"
 )
 
 // Keys are what of the secret file is stored with, but not in, the database.
 type Keys interface {
 	// HashAddress gives the keyed hash of a canonical address.
 	HashAddress(canonical string) []byte
-	AuditMAC(text []byte) []byte
-	AuditLink(before []byte, seq int64, mac []byte) []byte
+	audit.Macs
 }
 
 // Store is one database.

@@ -11,13 +11,13 @@ func (k *Keys) AuditMAC(text []byte) []byte {
 	return sum[:]
 }
 
-// AuditLink is the chain of the audit log at an entry: the keyed hash of the
-// chain before it, of its place and of its own MAC.
-func (k *Keys) AuditLink(before []byte, seq int64, mac []byte) []byte {
+// AuditLink is the chain of the audit log at a seal: the keyed hash of the chain
+// before it, of its number and of the entries that it covers.
+func (k *Keys) AuditLink(before []byte, number int64, entries []byte) []byte {
 	text := binary.AppendUvarint(nil, uint64(len(before)))
 	text = append(text, before...)
-	text = binary.AppendUvarint(text, uint64(seq))
-	sum := k.auditLink.sum(append(text, mac...))
+	text = binary.AppendUvarint(text, uint64(number))
+	sum := k.auditLink.sum(append(text, entries...))
 	return sum[:]
 }
 

@@ -15,9 +15,5 @@ CREATE INDEX hits_by_time ON hits (at);
 
 --bun:split
 
-CREATE INDEX audit_by_time ON audit (at);
-
---bun:split
-
 -- An answer of a mail server may name an address; the codes tell enough.
 UPDATE suppressions SET evidence = '' WHERE reason = 'hard_bounce';

@@ -1,4 +1,4 @@
--- An entry has a MAC from the start, and a place in the chain once it is sealed.
+-- An entry has a MAC from the start. It is never written to again.
 ALTER TABLE audit ADD COLUMN caller_id TEXT NOT NULL DEFAULT '';
 
 --bun:split
@@ -19,24 +19,29 @@ ALTER TABLE audit ADD COLUMN mac BLOB;
 
 --bun:split
 
-ALTER TABLE audit ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
-
---bun:split
-
-ALTER TABLE audit ADD COLUMN chain BLOB;
-
---bun:split
-
-CREATE UNIQUE INDEX audit_sealed ON audit (seq) WHERE seq > 0;
-
---bun:split
-
-CREATE INDEX audit_unsealed ON audit (id) WHERE seq = 0;
-
---bun:split
-
 CREATE INDEX audit_by_request ON audit (request_id) WHERE request_id <> '';
 
 --bun:split
 
 CREATE INDEX audit_by_caller ON audit (caller_id) WHERE caller_id <> '';
+
+--bun:split
+
+-- Entries that no seal covers yet.
+CREATE TABLE audit_unsealed (
+    id INTEGER PRIMARY KEY
+);
+
+--bun:split
+
+INSERT INTO audit_unsealed (id) SELECT id FROM audit;
+
+--bun:split
+
+-- The chain: each seal covers some entries, by ids and MACs, and the seal before it.
+CREATE TABLE audit_seals (
+    number  INTEGER PRIMARY KEY,
+    entries BLOB NOT NULL,
+    chain   BLOB NOT NULL,
+    at      INTEGER NOT NULL
+);
