@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -74,11 +75,7 @@ func TestExportHasAllOfTheInventory(t *testing.T) {
 				where = fmt.Sprintf(" WHERE object = 'recipient/%d'", id)
 			}
 			for _, column := range item.Exported() {
-				rows, err := db.QueryContext(t.Context(), "SELECT DISTINCT CAST("+column+" AS TEXT) FROM "+table+where)
-				must(t, err)
-				for rows.Next() {
-					var value string
-					must(t, rows.Scan(&value))
+				for _, value := range distinct(t, db, "SELECT DISTINCT CAST("+column+" AS TEXT) FROM "+table+where) {
 					for _, leaf := range valuesOf(value) {
 						looked++
 						if !strings.Contains(exported, leaf) {
@@ -86,14 +83,27 @@ func TestExportHasAllOfTheInventory(t *testing.T) {
 						}
 					}
 				}
-				must(t, rows.Err())
-				must(t, rows.Close())
 			}
 		}
 		if looked < 40 {
 			t.Errorf("only %d values were looked for", looked)
 		}
 	})
+}
+
+// distinct gives the texts of a query of one column.
+func distinct(tb testing.TB, db *sql.DB, query string) (values []string) {
+	tb.Helper()
+	rows, err := db.QueryContext(tb.Context(), query)
+	must(tb, err)
+	defer rows.Close()
+	for rows.Next() {
+		var value string
+		must(tb, rows.Scan(&value))
+		values = append(values, value)
+	}
+	must(tb, rows.Err())
+	return values
 }
 
 // valuesOf gives the texts of a value, also of one that is JSON; what says
