@@ -116,7 +116,7 @@ func (s *Service) readExport(c echo.Context, q posthaste.Request) (posthaste.Exp
 	if err != nil {
 		return out, err
 	}
-	if err := s.store.Audit(ctx, "recipient.export", fmt.Sprintf("recipient/%d", q.RecipientID), "request_id", fmt.Sprint(q.ID)); err != nil {
+	if err := s.store.Audit(ctx, "recipient.export", fmt.Sprintf("recipient/%d", q.RecipientID), "request", fmt.Sprint(q.ID)); err != nil {
 		return out, err
 	}
 	if q.Kind == posthaste.AccessRequest && c.Request().Method == http.MethodGet {

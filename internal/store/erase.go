@@ -47,7 +47,11 @@ func (s *Store) Erase(ctx context.Context, recipientID, requestID int64) (postha
 		if _, err := exec(ctx, tx, "UPDATE requests SET state = ?, ended_at = ?, receipt = ? WHERE id = ?", posthaste.RequestDone, micros(receipt.At), string(text), requestID); err != nil {
 			return err
 		}
-		return s.appendAudit(ctx, tx, did(ctx, "recipient.erase", object("recipient", recipientID), "request_id", strconv.FormatInt(requestID, 10)))
+		var details []string
+		if requestID != 0 {
+			details = []string{"request", strconv.FormatInt(requestID, 10)}
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "recipient.erase", object("recipient", recipientID), details...))
 	})
 	return receipt, err
 }
