@@ -22,6 +22,7 @@ type Origin struct {
 	Reason    string            // the caller's: a ticket, a law
 	Metadata  map[string]string // the caller's own
 	Network   Network
+	Region    string // country or region of the network, ISO 3166: "DE-BY"; empty when it is not known
 }
 
 type originKey struct{}

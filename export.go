@@ -137,4 +137,5 @@ type ExportLogEntry struct {
 	Action  string    `json:"action"`
 	Reason  string    `json:"reason,omitempty"`
 	Network string    `json:"network,omitempty"`
+	Region  string    `json:"region,omitempty"`
 }

@@ -43,6 +43,8 @@ var only = map[string]string{
 	"github.com/emersion/go-msgauth":    "nobody",
 	"github.com/chromedp/":              "nobody",
 	"pgregory.net/rapid":                "nobody",
+	"github.com/maxmind/":               "nobody",
+	"github.com/oschwald/":              "posthaste/internal/region",
 	"go.uber.org/goleak":                "nobody",
 	"github.com/nats-io/nats-server/v2": "posthaste/internal/bus",
 }

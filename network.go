@@ -50,6 +50,9 @@ func ParseNetwork(text string) Network {
 	return Cut(prefix.Addr())
 }
 
+// Addr is the first address of the network; the zero one when nothing is known.
+func (n Network) Addr() netip.Addr { return n.prefix.Addr() }
+
 // String is the prefix in CIDR form, or empty when nothing is known.
 func (n Network) String() string {
 	if !n.prefix.IsValid() {

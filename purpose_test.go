@@ -51,7 +51,9 @@ func TestDataAreReadForTheirPurpose(t *testing.T) {
 				continue
 			}
 			seen[r.what] = true
-			if !slices.ContainsFunc(r.files, func(file string) bool { return path == file || strings.HasSuffix(file, "/") && strings.HasPrefix(path, file) }) {
+			if !slices.ContainsFunc(r.files, func(file string) bool {
+				return path == file || strings.HasSuffix(file, "/") && strings.HasPrefix(path, file)
+			}) {
 				t.Errorf("%s names %s, which only %v may", path, r.what, r.files)
 			}
 		}

@@ -55,7 +55,7 @@ func sections(lang string, out posthaste.Export) []pages.Section {
 			return []string{day(q.At), word(string(q.Kind)), word(string(q.Channel)), both(word("request_"+string(q.State)), dayOrNone(q.EndedAt))}
 		}),
 		section(texts["log"], out.Log, func(l posthaste.ExportLogEntry) []string {
-			return []string{day(l.At), l.Action, l.Actor, both(l.Reason, l.Network)}
+			return []string{day(l.At), l.Action, l.Actor, both(l.Reason, both(l.Network, l.Region))}
 		}),
 		section(texts["recipients_of_data"], out.Receivers, func(r string) []string {
 			who, rest, _ := strings.Cut(r, ": ")

@@ -19,6 +19,7 @@ import (
 	"posthaste/internal/api"
 	"posthaste/internal/bus"
 	"posthaste/internal/metrics"
+	"posthaste/internal/region"
 	"posthaste/internal/store"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
@@ -71,6 +72,7 @@ type service struct {
 	unsub    *unsubscribe.Service
 	hop      hop
 	metrics  *metrics.Metrics
+	regions  *region.Regions // nil: not known
 
 	monitor   net.Listener // nil when it is off
 	operators net.Listener // nil without the web role
@@ -130,6 +132,9 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 		return err
 	}
 	if svc.webhookRoots, err = readRoots(svc.config.WebhookCA); err != nil {
+		return err
+	}
+	if svc.regions, err = region.Open(svc.config.GeoFile); err != nil {
 		return err
 	}
 	if svc.certificate, err = readCertificate(svc.config); err != nil {
@@ -311,7 +316,7 @@ func (svc *service) sendCampaigns(ctx context.Context, id string) error {
 }
 
 func (svc *service) serveOperators(ctx context.Context) error {
-	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies, Metrics: svc.metrics})
+	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies, Region: svc.regions.Of, Metrics: svc.metrics})
 	api.New(api.Parts{Store: svc.store, Composer: svc.composer, Workers: svc.bus, OptOuts: svc.unsub, Privacy: svc.unsub, Notices: svc.notices, Intake: svc.intake, Webhooks: svc.hooks(),
 		Heads: heads{svc.store, svc.keys}, Meter: svc.meter}).Register(e)
 	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store, svc.meter), api.Require(posthaste.UseConsole, svc.meter)), svc.store, svc.hop.outbox)
@@ -319,7 +324,7 @@ func (svc *service) serveOperators(ctx context.Context) error {
 }
 
 func (svc *service) servePublic(ctx context.Context) error {
-	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Pages: true, Actor: posthaste.ByRecipient, Metrics: svc.metrics})
+	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Region: svc.regions.Of, Pages: true, Actor: posthaste.ByRecipient, Metrics: svc.metrics})
 	svc.unsub.Register(e)
 	beacons := tracker.New(svc.store, svc.bus, svc.keys)
 	beacons.Measure(svc.metrics)

@@ -79,10 +79,11 @@ type auditView struct {
 	CallerID  string            `json:"caller_request_id,omitempty"`
 	Metadata  map[string]string `json:"metadata,omitempty"`
 	Network   string            `json:"network,omitempty"`
+	Region    string            `json:"region,omitempty"`
 }
 
 func viewAudit(e posthaste.AuditEntry) auditView {
-	return auditView{e.ID, e.At, e.Actor, e.Action, e.Object, e.Details, e.Reason, e.RequestID, e.CallerID, e.Metadata, e.Network.String()}
+	return auditView{e.ID, e.At, e.Actor, e.Action, e.Object, e.Details, e.Reason, e.RequestID, e.CallerID, e.Metadata, e.Network.String(), e.Region}
 }
 
 func (a *API) listAudit(c echo.Context) error {

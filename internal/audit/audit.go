@@ -34,7 +34,7 @@ const form = "1"
 
 // Text is what the MAC of an entry covers: all of it but its id.
 func Text(e posthaste.AuditEntry) []byte {
-	text, _ := json.Marshal([]any{form, e.At.UnixMicro(), e.Actor, e.RequestID, e.CallerID, e.Reason, e.Network.String(), orEmpty(e.Metadata),
+	text, _ := json.Marshal([]any{form, e.At.UnixMicro(), e.Actor, e.RequestID, e.CallerID, e.Reason, e.Network.String(), e.Region, orEmpty(e.Metadata),
 		e.Action, e.Object, orEmpty(e.Details), hex.EncodeToString(e.Unique)}) // texts and maps of texts cannot fail
 	return text
 }

@@ -60,11 +60,11 @@ func (s *Store) appendAudit(ctx context.Context, tx bun.Tx, entries ...posthaste
 			if err != nil {
 				return err
 			}
-			rows[i] = bun.Tuple([]any{micros(now), e.Actor, e.RequestID, e.CallerID, e.Reason, metadata, e.Network.String(), e.Action, e.Object, details,
+			rows[i] = bun.Tuple([]any{micros(now), e.Actor, e.RequestID, e.CallerID, e.Reason, metadata, e.Network.String(), e.Region, e.Action, e.Object, details,
 				e.Unique, s.keys.AuditMAC(audit.Text(e))})
 		}
 		var ids []int64
-		if err := tx.NewRaw(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac)
+		if err := tx.NewRaw(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, region, action, object, details, nonce, mac)
 			VALUES ? RETURNING id`, bun.List(rows)).Scan(ctx, &ids); err != nil {
 			return err
 		}
@@ -90,16 +90,16 @@ func (s *Store) Audit(ctx context.Context, action, object string, details ...str
 type auditRow struct {
 	ID, At                             int64
 	Actor, RequestID, CallerID, Reason string
-	Metadata, Network                  string
+	Metadata, Network, Region          string
 	Action, Object, Details            string
 	Nonce, Mac                         []byte
 }
 
-const auditColumns = "id, at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac"
+const auditColumns = "id, at, actor, request_id, caller_id, reason, metadata, network, region, action, object, details, nonce, mac"
 
 func (r auditRow) entry() (posthaste.AuditEntry, error) {
 	e := posthaste.AuditEntry{ID: r.ID, At: instant(r.At), Action: r.Action, Object: r.Object, Unique: r.Nonce, MAC: r.Mac,
-		Origin: posthaste.Origin{Actor: r.Actor, RequestID: r.RequestID, CallerID: r.CallerID, Reason: r.Reason, Network: posthaste.ParseNetwork(r.Network)}}
+		Origin: posthaste.Origin{Actor: r.Actor, RequestID: r.RequestID, CallerID: r.CallerID, Reason: r.Reason, Network: posthaste.ParseNetwork(r.Network), Region: r.Region}}
 	for text, into := range map[string]*map[string]string{r.Metadata: &e.Metadata, r.Details: &e.Details} {
 		if len(text) > 2 { // more than {}
 			if err := json.Unmarshal([]byte(text), into); err != nil {

@@ -79,6 +79,7 @@ func TestAuditIsEvidentOfTampering(t *testing.T) {
 		"another reason":         {[]string{"UPDATE audit SET reason = '' WHERE id = 1"}, "entry 1 of seal 1 was changed"},
 		"other metadata":         {[]string{`UPDATE audit SET metadata = '{"a":"9","b":"2"}' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
 		"other details":          {[]string{`UPDATE audit SET details = '{}' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
+		"another region":         {[]string{`UPDATE audit SET region = 'FR' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
 		"another network":        {[]string{`UPDATE audit SET network = '' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
 		"a part moved over":      {[]string{`UPDATE audit SET request_id = 'rc', caller_id = '' WHERE id = 4`}, "entry 4 of seal 1 was changed"},
 		"one removed":            {[]string{"DELETE FROM audit WHERE id = 5"}, "entry 5 of seal 1 is missing"},
@@ -114,8 +115,8 @@ func TestAuditIsEvidentOfTampering(t *testing.T) {
 
 // copyOf puts in a copy of an entry with another action.
 func copyOf(id int64, action string) string {
-	return fmt.Sprintf(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, action, object, details, nonce, mac)
-		SELECT at, actor, request_id, caller_id, reason, metadata, network, '%s', object, details, nonce, mac FROM audit WHERE id = %d`, action, id)
+	return fmt.Sprintf(`INSERT INTO audit (at, actor, request_id, caller_id, reason, metadata, network, region, action, object, details, nonce, mac)
+		SELECT at, actor, request_id, caller_id, reason, metadata, network, region, '%s', object, details, nonce, mac FROM audit WHERE id = %d`, action, id)
 }
 
 // Whoever cuts the end off and lets the program go on is found out by the head.

@@ -247,7 +247,7 @@ func (e exporting) readLog(ctx context.Context, out *posthaste.Export) error {
 	entries, err := listAudit(ctx, e.tx.NewRaw("SELECT "+auditColumns+" FROM audit WHERE object = ? ORDER BY id", object("recipient", e.id)))
 	out.Log = make([]posthaste.ExportLogEntry, len(entries))
 	for i, l := range entries {
-		out.Log[i] = posthaste.ExportLogEntry{At: l.At, Actor: l.Actor, Action: l.Action, Reason: l.Reason, Network: l.Network.String()}
+		out.Log[i] = posthaste.ExportLogEntry{At: l.At, Actor: l.Actor, Action: l.Action, Reason: l.Reason, Network: l.Network.String(), Region: l.Region}
 	}
 	return err
 }

@@ -32,10 +32,11 @@ const (
 
 // Options say how a listener treats requests.
 type Options struct {
-	Name           string         // in log events: "public", "operator"
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none: nobody's
-	Pages          bool           // errors are pages rather than problem documents
-	Actor          string         // whose requests these are as long as nobody else is known
+	Name           string                         // in log events: "public", "operator"
+	TrustedProxies []netip.Prefix                 // whose X-Forwarded-For is believed; none: nobody's
+	Pages          bool                           // errors are pages rather than problem documents
+	Region         func(posthaste.Network) string // nil: not known
+	Actor          string                         // whose requests these are as long as nobody else is known
 	Metrics        *metrics.Metrics
 }
 
@@ -90,7 +91,11 @@ func noteOrigin(o Options) echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
 			id := rand.Text()
-			SetOrigin(c, posthaste.Origin{Actor: o.Actor, RequestID: id, Network: posthaste.Cut(clientAddress(r, o.TrustedProxies))})
+			origin := posthaste.Origin{Actor: o.Actor, RequestID: id, Network: posthaste.Cut(clientAddress(r, o.TrustedProxies))}
+			if o.Region != nil {
+				origin.Region = o.Region(origin.Network)
+			}
+			SetOrigin(c, origin)
 			c.Response().Header().Set(echo.HeaderXRequestID, id)
 			c.Request().RemoteAddr = ""
 			for _, name := range addressHeaders {

@@ -7,6 +7,10 @@ ALTER TABLE audit ADD COLUMN network TEXT NOT NULL DEFAULT '';
 
 --bun:split
 
+ALTER TABLE audit ADD COLUMN region TEXT NOT NULL DEFAULT '';
+
+--bun:split
+
 ALTER TABLE audit ADD COLUMN details TEXT NOT NULL DEFAULT '{}';
 
 --bun:split
