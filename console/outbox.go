@@ -50,9 +50,6 @@ func (c *console) message(ctx echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.store.Audit(ctx.Request().Context(), "outbox.read", "outbox"); err != nil {
-		return err
-	}
 	page := messagePage{mail: parse(raw), ID: id, Show: ctx.QueryParam("show"), Width: ctx.QueryParam("width"), Size: int64(len(raw))}
 	switch page.Show {
 	case "html", "text", "source":
@@ -115,5 +112,5 @@ func (c *console) readMessage(ctx echo.Context) (string, []byte, error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("read outbox: %w", err)
 	}
-	return id, raw, nil
+	return id, raw, c.store.Audit(ctx.Request().Context(), "outbox.read", "outbox")
 }
