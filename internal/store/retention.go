@@ -80,7 +80,7 @@ func (s *Store) inSteps(do func() (int64, error)) (all int64, err error) {
 	for {
 		n, err := do()
 		all += n
-		if err != nil || n < forgetBatch {
+		if err != nil || n == 0 {
 			return all, err
 		}
 	}
