@@ -58,7 +58,11 @@ func (s *Service) Erase(ctx context.Context, r posthaste.Recipient, requestID in
 		}
 	}
 	receipt, err := s.store.Erase(ctx, r.ID, requestID)
-	if err == nil && files > 0 {
+	if err != nil || s.files == nil {
+		return receipt, err
+	}
+	later, err := s.files.Erase(r.Email) // of what was on its way
+	if files += later; files > 0 {
 		receipt.Removed["files"] = int64(files)
 	}
 	return receipt, err
@@ -76,8 +80,9 @@ func (s *Service) asked(c echo.Context) (q posthaste.Request, gone bool, err err
 		return q, false, err
 	}
 	q, err = s.store.FindRequest(c.Request().Context(), claims.Number)
-	if errors.Is(err, posthaste.NotFound) {
-		return q, true, nil
+	// After a backup was restored the number may be another person's.
+	if errors.Is(err, posthaste.NotFound) || err == nil && q.RecipientID != 0 && q.RecipientID != claims.RecipientID {
+		return posthaste.Request{}, true, nil
 	}
 	return q, err == nil && !q.LinkWorks(time.Now()), err
 }

@@ -71,7 +71,7 @@ func TestPeopleDeleteTheirData(t *testing.T) {
 			t.Errorf("receipt %s", body)
 		}
 	}
-	if _, err := h.store.FindRecipient(t.Context(), h.people[0].ID); !errors.Is(err, posthaste.NotFound) || !slices.Equal(h.erased, []string{email(0)}) {
+	if _, err := h.store.FindRecipient(t.Context(), h.people[0].ID); !errors.Is(err, posthaste.NotFound) || !slices.Equal(h.erased, []string{email(0), email(0)}) /* again, of what was on its way */ {
 		t.Errorf("still there: %v; files of %v", err, h.erased)
 	}
 	// Old links stay truthful, and show nothing any more.

@@ -174,7 +174,7 @@ func (s *Service) writePreferences(c echo.Context, recipientID int64, page pages
 		page.Topics = append(page.Topics, pages.Choice{Name: topicField(topic.ID), Label: words.Topic(topic.Name), Checked: checked})
 	}
 	for _, n := range now.Notices {
-		page.Notices = append(page.Notices, pages.Choice{Name: noticeField(n.TypeID), Label: words.Notice(n.Name), Checked: !n.Off})
+		page.Notices = append(page.Notices, pages.Choice{Name: noticeField(n.TypeID), Label: words.Notice(n.Name), Checked: !now.StopAll && !n.Off})
 	}
 	return writePage(c, http.StatusOK, func(w http.ResponseWriter) error { return pages.WritePreferences(w, page) })
 }

@@ -206,7 +206,14 @@ func (s *Service) answerConfirm(c echo.Context, act func(context.Context, int64)
 	}
 	page := pages.Confirm{Sender: s.sender.Name, Action: "/confirm/" + c.Param("token")}
 	status := http.StatusOK
-	u, err := act(c.Request().Context(), claims.Number)
+	// After a backup was restored the number may be another person's.
+	u, err := s.store.FindSignUp(c.Request().Context(), claims.Number)
+	if err == nil && u.RecipientID != claims.RecipientID {
+		err = &posthaste.Error{Kind: posthaste.NotFound, Message: "this link is not valid any more"}
+	}
+	if err == nil {
+		u, err = act(c.Request().Context(), claims.Number)
+	}
 	switch {
 	case errors.Is(err, posthaste.NotFound): // it was purged, or the person erased
 		page.Lang, page.Gone, status = languageOf(c), true, http.StatusGone

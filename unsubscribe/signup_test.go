@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"posthaste"
+	tokens "posthaste/internal/token"
 )
 
 // openForm has a form for both topics.
@@ -206,4 +207,20 @@ func TestUndoFromThePage(t *testing.T) {
 		t.Error("undone too little, or too much")
 	}
 	h.do(http.MethodPost, path, form, "undo="+undo[1]).wantStatus(t, 409)
+}
+
+// After a backup was restored a number may be another person's: its link is too old then.
+func TestLinksOfAnotherPersonsNumber(t *testing.T) {
+	t.Parallel()
+	h, _ := openForm(t)
+	h.signUp(url.Values{"email": {"ada@example.com"}, h.field(0): {"yes"}}).wantStatus(t, 200)
+	h.do(http.MethodPost, "/p/"+h.preferencesToken(0), form, "data=send").wantStatus(t, 200)
+	for path, purpose := range map[string]tokens.Purpose{"/confirm/": tokens.Confirm, "/d/": tokens.Data} {
+		link := path + h.keys.Seal(purpose, tokens.Claims{RecipientID: h.people[1].ID, Number: 1})
+		h.do(http.MethodGet, link, "", "").wantStatus(t, 410)
+		h.do(http.MethodPost, link, form, "confirm=yes&erase=yes").wantStatus(t, 410)
+	}
+	if _, err := h.store.FindRecipient(t.Context(), h.people[0].ID); err != nil {
+		t.Error("somebody else's link deleted:", err)
+	}
 }

@@ -354,7 +354,7 @@ func (h *house) dump() string {
 // withoutAudit leaves the audit log out of a dump: of what changes nothing else there is an entry too.
 func withoutAudit(dump string) string {
 	lines := slices.DeleteFunc(strings.Split(dump, "\n"), func(line string) bool {
-		return strings.HasPrefix(line, "audit ") || strings.HasPrefix(line, "sqlite_sequence [audit ")
+		return strings.HasPrefix(line, "audit") || strings.HasPrefix(line, "sqlite_sequence [audit ")
 	})
 	return strings.Join(lines, "\n")
 }

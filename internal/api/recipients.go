@@ -252,6 +252,9 @@ func (a *API) recordConsent(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := a.noteRead(c, "recipient.read_consents", recipientObject(r)); err != nil {
+		return err
+	}
 	return a.writeConsents(c, r)
 }
 

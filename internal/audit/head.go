@@ -43,12 +43,27 @@ func AppendHead(path string, h Head) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
+	if err := dropTorn(path); err != nil {
+		return err
+	}
 	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(append(line, '\n'))
 	return errors.Join(err, file.Sync(), file.Close())
+}
+
+// dropTorn cuts off a last line that was not written to its end.
+func dropTorn(path string) error {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if whole := bytes.LastIndexByte(text, '\n') + 1; err == nil && whole < len(text) {
+		err = os.Truncate(path, int64(whole))
+	}
+	return err
 }
 
 // ReadHeads reads such a file; one that is not there has none. A last line that

@@ -41,6 +41,15 @@ func TestHeadsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(path, []byte(string(text)+`{"seal":3,"ch`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := audit.AppendHead(path, audit.NewHead(keys, 4, nil, time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if heads, err := audit.ReadHeads(path, keys); err != nil || len(heads) != 4 || heads[3].Seal != 4 {
+		t.Errorf("behind a line that was cut off: %+v %v", heads, err)
+	}
 	for name, c := range map[string]struct {
 		text string
 		want string // "": it is read

@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,17 +33,31 @@ func (s *Store) SealAudit(ctx context.Context, limit int) (sealed int, err error
 		if _, err := exec(ctx, tx, s.pick("SELECT pg_advisory_xact_lock(?)", "SELECT ?"), auditLock); err != nil {
 			return err
 		}
-		var ids []int64
-		if err := tx.NewRaw("SELECT id FROM audit_unsealed ORDER BY id LIMIT ?", limit).Scan(ctx, &ids); err != nil || len(ids) == 0 {
-			return err
-		}
-		entries, err := listAudit(ctx, tx.NewRaw("SELECT "+auditColumns+" FROM audit WHERE id IN (?) ORDER BY id", bun.List(ids)))
-		if err != nil {
-			return err
-		}
 		number, chain, err := auditEnd(ctx, tx)
 		if err != nil {
 			return err
+		}
+		most := limit
+		if number == 0 { // the first takes in all that was written before there were MACs
+			var old int64
+			if err := tx.NewRaw("SELECT count(*) FROM audit WHERE mac IS NULL").Scan(ctx, &old); err != nil {
+				return err
+			}
+			if old > 0 {
+				most = math.MaxInt32
+			}
+		}
+		var ids []int64
+		if err := tx.NewRaw("SELECT id FROM audit_unsealed ORDER BY id LIMIT ?", most).Scan(ctx, &ids); err != nil || len(ids) == 0 {
+			return err
+		}
+		var entries []posthaste.AuditEntry
+		for part := range slices.Chunk(ids, sealPart) {
+			some, err := listAudit(ctx, tx.NewRaw("SELECT "+auditColumns+" FROM audit WHERE id IN (?) ORDER BY id", bun.List(part)))
+			if err != nil {
+				return err
+			}
+			entries = append(entries, some...)
 		}
 		seal := audit.NewSeal(s.keys, number+1, chain, entries)
 		if _, err := exec(ctx, tx, "INSERT INTO audit_seals (number, entries, chain, at) VALUES (?, ?, ?, ?)", seal.Number, audit.Encode(seal.Entries), seal.Chain,
@@ -49,11 +65,18 @@ func (s *Store) SealAudit(ctx context.Context, limit int) (sealed int, err error
 			return err
 		}
 		sealed = len(ids)
-		_, err = exec(ctx, tx, "DELETE FROM audit_unsealed WHERE id IN (?)", bun.List(ids))
-		return err
+		for part := range slices.Chunk(ids, sealPart) {
+			if _, err := exec(ctx, tx, "DELETE FROM audit_unsealed WHERE id IN (?)", bun.List(part)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return sealed, err
 }
+
+// sealPart is the most entries of one statement.
+const sealPart = 1000
 
 // FindAuditEnd gives the number of the last seal and the chain there; 0 as long as there is none.
 func (s *Store) FindAuditEnd(ctx context.Context) (number int64, chain []byte, err error) {

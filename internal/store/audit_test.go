@@ -157,14 +157,14 @@ func TestAuditFromBeforeTheChain(t *testing.T) {
 	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
 		const old = "INSERT INTO audit (at, actor, action, object, reason, request_id, metadata) VALUES (1, 'a', 'b', 'c', '', '', '{}')"
 		raw := testkit.RawSQL(t, url)
-		tamper(t, raw, old, old, "INSERT INTO audit_unsealed (id) SELECT id FROM audit") // as the migration does
+		tamper(t, raw, append(slices.Repeat([]string{old}, 20), "INSERT INTO audit_unsealed (id) SELECT id FROM audit")...) // as the migration does
 		head := logged(t, s, 1)
-		if r := verify(t, s, head); len(r.Faults) > 0 || r.Entries != 3 {
+		if r := verify(t, s, head); len(r.Faults) > 0 || r.Entries != 21 {
 			t.Fatalf("%+v", r)
 		}
 		tamper(t, raw, old, "INSERT INTO audit_unsealed (id) SELECT max(id) FROM audit")
 		seal(t, s)
-		if r := verify(t, s, head); len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "entry 4 of seal 2 was changed, or is not ours") {
+		if r := verify(t, s, head); len(r.Faults) != 1 || !strings.Contains(r.Faults[0], "entry 22 of seal 2 was changed, or is not ours") {
 			t.Errorf("one that came later: %+v", r)
 		}
 	})

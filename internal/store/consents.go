@@ -110,11 +110,21 @@ const consentBatch = 500
 // appendConsents writes the ledger and its current state together, in the
 // order of the entries, and gives those that changed something.
 func appendConsents(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) (changed []posthaste.Consent, err error) {
+	return appendEach(ctx, tx, entries, false)
+}
+
+// renewConsents is appendConsents, also of what holds already: the words and the
+// time are new.
+func renewConsents(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) (changed []posthaste.Consent, err error) {
+	return appendEach(ctx, tx, entries, true)
+}
+
+func appendEach(ctx context.Context, tx bun.Tx, entries []posthaste.Consent, renew bool) (changed []posthaste.Consent, err error) {
 	from := 0
 	batch := make(map[consentKey]bool, min(len(entries), consentBatch))
 	for i, c := range entries {
 		if key := keyOf(c); batch[key] || len(batch) == consentBatch {
-			part, err := appendDistinct(ctx, tx, entries[from:i])
+			part, err := appendDistinct(ctx, tx, entries[from:i], renew)
 			if err != nil {
 				return nil, err
 			}
@@ -124,14 +134,14 @@ func appendConsents(ctx context.Context, tx bun.Tx, entries []posthaste.Consent)
 		}
 		batch[keyOf(c)] = true
 	}
-	part, err := appendDistinct(ctx, tx, entries[from:])
+	part, err := appendDistinct(ctx, tx, entries[from:], renew)
 	return append(changed, part...), err
 }
 
 func keyOf(c posthaste.Consent) consentKey { return consentKey{c.RecipientID, c.Purpose, c.TopicID} }
 
 // appendDistinct appends entries of which no two are about the same state.
-func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent) (changed []posthaste.Consent, err error) {
+func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent, renew bool) (changed []posthaste.Consent, err error) {
 	if len(entries) == 0 {
 		return nil, nil
 	}
@@ -144,8 +154,8 @@ func appendDistinct(ctx context.Context, tx bun.Tx, entries []posthaste.Consent)
 		INSERT INTO consent_states (recipient_id, purpose, topic_id, decision)
 		SELECT v.recipient_id, v.purpose, v.topic_id, v.decision FROM v JOIN recipients r ON r.id = v.recipient_id WHERE true
 		ON CONFLICT (recipient_id, purpose, topic_id) DO UPDATE SET decision = excluded.decision
-		WHERE consent_states.decision <> excluded.decision RETURNING recipient_id, purpose, topic_id`,
-		bun.List(states)).Scan(ctx, &rows); err != nil || len(rows) == 0 {
+		WHERE consent_states.decision <> excluded.decision OR ? RETURNING recipient_id, purpose, topic_id`,
+		bun.List(states), renew).Scan(ctx, &rows); err != nil || len(rows) == 0 {
 		return nil, err
 	}
 	news := make(map[consentKey]bool, len(rows))

@@ -20,10 +20,17 @@ var keptAfterErasure = []string{"suppression", "ledger", "counts", "audit"}
 // erases the person again.
 func (s *Store) SuppressErased(ctx context.Context, recipientID int64) error {
 	return s.inTx(ctx, "suppress erased", func(ctx context.Context, tx bun.Tx) error {
-		_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			SELECT address_hash, 0, ?, '', ?, ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING`,
-			posthaste.Erased, posthaste.OriginOf(ctx).Actor, micros(time.Now()), recipientID)
-		return err
+		// A new one also if there was one: it is kept outside by its id, and its time tells whom a backup has back.
+		if _, err := exec(ctx, tx, "DELETE FROM suppressions WHERE topic_id = 0 AND reason = ? AND address_hash = (SELECT address_hash FROM recipients WHERE id = ?)",
+			posthaste.Erased, recipientID); err != nil {
+			return err
+		}
+		added, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+			SELECT address_hash, 0, ?, '', ?, ? FROM recipients WHERE id = ?`, posthaste.Erased, posthaste.OriginOf(ctx).Actor, micros(time.Now()), recipientID)
+		if err != nil || added == 0 {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "recipient.suppress_erased", object("recipient", recipientID)))
 	})
 }
 
@@ -34,18 +41,23 @@ func (s *Store) SuppressErased(ctx context.Context, recipientID int64) error {
 func (s *Store) Erase(ctx context.Context, recipientID, requestID int64) (posthaste.Receipt, error) {
 	receipt := posthaste.Receipt{At: time.Now().UTC().Truncate(time.Microsecond), Kept: keptAfterErasure}
 	err := s.inTx(ctx, "erase recipient", func(ctx context.Context, tx bun.Tx) (err error) {
-		if receipt.Removed, err = s.eraseRows(ctx, tx, recipientID); err != nil {
+		// Whatever else the person had asked for ends with it.
+		var open []int64
+		if err := tx.NewRaw("UPDATE requests SET state = ?, ended_at = ? WHERE id = ? OR recipient_id = ? AND state = ? RETURNING id", posthaste.RequestDone, micros(receipt.At),
+			requestID, recipientID, posthaste.RequestOpen).Scan(ctx, &open); err != nil {
 			return err
 		}
-		if receipt.Removed["recipients"] == 0 {
-			return notFound("there is no such recipient")
+		if receipt.Removed, err = s.eraseRows(ctx, tx, recipientID, "''"); err != nil {
+			return err
 		}
 		text, err := json.Marshal(receipt)
 		if err != nil {
 			return err
 		}
-		if _, err := exec(ctx, tx, "UPDATE requests SET state = ?, ended_at = ?, receipt = ? WHERE id = ?", posthaste.RequestDone, micros(receipt.At), string(text), requestID); err != nil {
-			return err
+		if len(open) > 0 {
+			if _, err := exec(ctx, tx, "UPDATE requests SET receipt = ? WHERE id IN (?)", string(text), bun.List(open)); err != nil {
+				return err
+			}
 		}
 		var details []string
 		if requestID != 0 {
@@ -76,10 +88,10 @@ func (s *Store) erasures() []erasure {
 		{"webhook_messages", "DELETE FROM webhook_messages WHERE " + notice + " IN (" + notices + ")"},
 		{"", "UPDATE notice_attempts SET reply = '' WHERE notice_id IN (SELECT id FROM notices WHERE recipient_id = ?0)"},
 		{"", "DELETE FROM notice_files WHERE call_id IN (" + callsOfAlone + ")"},
-		{"", "UPDATE notice_calls SET data = '{}', answer = '', forgotten = 1 WHERE id IN (" + callsOfAlone + ")"},
+		{"", "UPDATE notice_calls SET data = '{}', answer = '', idempotency = '', forgotten = 1 WHERE id IN (" + callsOfAlone + ")"},
 		{"notices", `UPDATE notices SET recipient_id = 0, name = '', locale = '', data = '{}', external_id = '', metadata = '{}', reply = '',
 			state = CASE WHEN state IN ('queued', 'deferred') THEN 'suppressed' ELSE state END WHERE recipient_id = ?0`},
-		{"", "UPDATE suppressions SET evidence = '' WHERE address_hash = ?1"},
+		{"", "UPDATE suppressions SET evidence = ?2 WHERE address_hash = ?1"},
 		{"requests", "UPDATE requests SET recipient_id = 0, reason = '' WHERE recipient_id = ?0"},
 		{"recipients", "DELETE FROM recipients WHERE id = ?0"},
 	}
@@ -89,14 +101,15 @@ func (s *Store) erasures() []erasure {
 const callsOfAlone = `SELECT n.call_id FROM notices n WHERE n.recipient_id = ?0
 	AND NOT EXISTS (SELECT 1 FROM notices o WHERE o.call_id = n.call_id AND o.recipient_id <> ?0)`
 
-func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64) (map[string]int64, error) {
+// eraseRows removes a recipient. evidence is what the evidence of suppressions of the address becomes.
+func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64, evidence string) (map[string]int64, error) {
 	var hash []byte
 	if err := tx.NewRaw("SELECT address_hash FROM recipients WHERE id = ?"+s.pick(" FOR UPDATE", ""), recipientID).Scan(ctx, &hash); err != nil {
 		return nil, noSuch(translate("find recipient", err), "recipient")
 	}
 	removed := map[string]int64{}
 	for _, e := range s.erasures() {
-		n, err := exec(ctx, tx, e.statement, recipientID, hash)
+		n, err := exec(ctx, tx, e.statement, recipientID, hash, bun.Safe(evidence))
 		if err != nil {
 			return nil, err
 		}

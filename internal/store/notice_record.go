@@ -67,7 +67,7 @@ func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []pos
 // that was taken from the worker and that nobody has. What was handed back waits
 // for its message to be published again.
 const recordNotice = `UPDATE notices SET state = ?1, attempts = attempts + ?2, owner = '', due_at = ?3, published_at = 0, stage = ?4, code = ?5, enhanced = ?6,
-		reply = ?7, changed_at = ?8, data = CASE WHEN ?9 = 1 THEN '{}' ELSE data END
+		reply = CASE WHEN recipient_id > 0 THEN ?7 ELSE '' END, changed_at = ?8, data = CASE WHEN ?9 = 1 THEN '{}' ELSE data END
 	WHERE id = ?10 AND (state = 'claimed' AND owner = ?11 OR state = 'queued' AND ?9 = 1)
 	RETURNING attempts, recipient_id, call_id, external_id, metadata, (SELECT key FROM notice_types t WHERE t.id = notices.type_id)`
 
@@ -92,6 +92,9 @@ func (s *Store) takeOutcome(ctx context.Context, tx bun.Tx, worker string, o pos
 	}
 	if err != nil || !o.Tried {
 		return n, err == nil, err
+	}
+	if n.RecipientID == 0 { // erased meanwhile: an answer may name the address
+		n.Reply, o.Reply.Text = "", ""
 	}
 	attempt := tx.StmtContext(ctx, s.hot.notices.attempt) //nolint:sqlclosecheck // it ends with the transaction
 	_, err = attempt.ExecContext(ctx, o.ID, n.Attempts, string(o.State), string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At))

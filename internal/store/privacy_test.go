@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -433,6 +435,100 @@ func TestRequestsHaveAClock(t *testing.T) {
 		}
 		if q, err = s.FindRequest(t.Context(), q.ID); err != nil || q.State != posthaste.RequestDone {
 			t.Errorf("%+v %v", q, err)
+		}
+	})
+}
+
+// Who was erased twice is erased again by a restored backup from between the two.
+func TestASecondErasureIsKnownToARestoredBackup(t *testing.T) {
+	t.Parallel()
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		topic, ids := audience(t, s, 1)
+		erase(t, s, ids[0])
+		_, err := s.Import(t.Context(), posthaste.Import{TopicID: topic.ID, Evidence: evidence}, rowsOf(email(0)))
+		must(t, err)
+		before, err := s.ListSuppressions(t.Context(), email(0), 0, 10)
+		must(t, err)
+		must(t, s.SuppressErased(t.Context(), recipient(t, s, 0).ID)) // and the database is put back to before it was erased
+		kept, err := s.ListSuppressions(t.Context(), email(0), before[0].ID, 10)
+		must(t, err)
+		if len(kept) != 1 {
+			t.Fatalf("the second erasure is not kept outside of the database: %+v", kept)
+		}
+		tamper(t, testkit.RawSQL(t, url), fmt.Sprintf("UPDATE suppressions SET created_at = %d", before[0].CreatedAt.UnixMicro()))
+		_, err = s.RestoreSuppressions(t.Context(), kept)
+		must(t, err)
+		again, err := s.ListErasedAgain(t.Context(), 10)
+		must(t, err)
+		if len(again) != 1 {
+			t.Error("somebody who was erased is back")
+		}
+	})
+}
+
+// A stop of all mail covers optional notices; one topic brings none of them back.
+func TestOneTopicBringsNoNoticesBack(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		f, topics := form(t, s, "a")
+		kind, err := s.AddNoticeType(t.Context(), posthaste.NoticeType{Key: "tips", Name: "Tips", Kind: posthaste.Optional, Schema: json.RawMessage("{}")})
+		must(t, err)
+		u, _ := signUp(t, s, f, "ada@example.com", "", topics...)
+		confirm(t, s, u)
+		optOut(t, s, u.RecipientID, posthaste.AllTopics)
+		again, _ := signUp(t, s, f, "ada@example.com", "", topics...)
+		confirm(t, s, again)
+		silent, err := s.FindWhyNotice(t.Context(), posthaste.Notice{RecipientID: u.RecipientID, TypeID: kind.ID})
+		must(t, err)
+		if len(silent) != 1 || !allowed(t, s, topics[0], u.RecipientID) {
+			t.Errorf("notices are stopped by %+v", silent)
+		}
+		ledger, err := s.ListConsents(t.Context(), u.RecipientID)
+		must(t, err)
+		if last := ledger[len(ledger)-1]; last.SignUpID != again.ID {
+			t.Errorf("the ledger does not know of the new words: %+v", ledger)
+		}
+	})
+}
+
+// That an address exists after all withdraws nothing.
+func TestAConfirmedAddressThatHadBouncedKeepsItsConsents(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		f, topics := form(t, s, "a", "b")
+		u, _ := signUp(t, s, f, "ada@example.com", "", topics[0])
+		confirm(t, s, u)
+		_, err := s.Suppress(t.Context(), "ada@example.com", posthaste.Suppression{Reason: posthaste.HardBounce})
+		must(t, err)
+		again, _ := signUp(t, s, f, "ada@example.com", "", topics[1])
+		confirm(t, s, again)
+		if !allowed(t, s, topics[0], u.RecipientID) || !allowed(t, s, topics[1], u.RecipientID) {
+			t.Error("the other consent is gone")
+		}
+	})
+}
+
+func TestSignUpsAtOnceAreCountedOneByOne(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		f, topics := form(t, s, "a")
+		var sent atomic.Int64
+		var all sync.WaitGroup
+		for range 40 {
+			all.Go(func() {
+				_, ok, err := s.AddSignUp(t.Context(), posthaste.SignUp{Form: f, Email: "victim@example.com", Canonical: "victim@example.com",
+					Choices: []posthaste.Choice{{Purpose: posthaste.ForTopic, TopicID: topics[0].ID}}})
+				if err != nil {
+					t.Error(err)
+				}
+				if ok {
+					sent.Add(1)
+				}
+			})
+		}
+		all.Wait()
+		if sent.Load() != 3 {
+			t.Errorf("%d mails", sent.Load())
 		}
 	})
 }

@@ -28,13 +28,13 @@ func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, ou
 // SQLite, which has no round trip to spare and plans the join badly.
 const (
 	recordPostgres = `UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
-			enhanced = o.enhanced, reply = o.reply, changed_at = o.at
+			enhanced = o.enhanced, reply = CASE WHEN recipient_id > 0 THEN o.reply ELSE '' END, changed_at = o.at
 		FROM unnest(?4::bigint[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::text[], ?9::bigint[], ?10::text[], ?11::text[], ?12::bigint[])
 			AS o (number, state, tried, retry_at, stage, code, enhanced, reply, at)
 		WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number
 		AND (deliveries.state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
 			OR deliveries.state = 'uncertain' AND o.state NOT IN ('deferred', 'uncertain'))`
-	recordSQLite = `UPDATE deliveries SET state = ?5, attempts = attempts + ?6, retry_at = ?7, stage = ?8, code = ?9, enhanced = ?10, reply = ?11, changed_at = ?12
+	recordSQLite = `UPDATE deliveries SET state = ?5, attempts = attempts + ?6, retry_at = ?7, stage = ?8, code = ?9, enhanced = ?10, reply = CASE WHEN recipient_id > 0 THEN ?11 ELSE '' END, changed_at = ?12
 		WHERE campaign_id = ?1 AND number = ?4
 		AND (state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
 			OR state = 'uncertain' AND ?5 NOT IN ('deferred', 'uncertain'))`

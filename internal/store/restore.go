@@ -59,7 +59,8 @@ func (s *Store) RestoreSuppressions(ctx context.Context, suppressions []posthast
 	}
 	err = s.inTx(ctx, "restore suppressions", func(ctx context.Context, tx bun.Tx) (err error) {
 		added, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			VALUES ? ON CONFLICT DO NOTHING`, bun.List(rows))
+			VALUES ? ON CONFLICT (address_hash, topic_id, reason) DO UPDATE SET created_at = excluded.created_at
+			WHERE suppressions.reason = 'erased' AND suppressions.created_at < excluded.created_at`, bun.List(rows))
 		if err != nil || added == 0 {
 			return err
 		}
@@ -93,7 +94,7 @@ const skipped = 10_000_000
 // somebody else.
 func (s *Store) SkipIDs(ctx context.Context) error {
 	return s.inTx(ctx, "skip ids", func(ctx context.Context, tx bun.Tx) error {
-		for _, table := range []string{"recipients", "topics", "campaigns", "notice_types", "notice_calls", "notices", "webhooks"} {
+		for _, table := range []string{"recipients", "topics", "campaigns", "notice_types", "notice_calls", "notices", "webhooks", "forms", "sign_ups", "requests", "suppressions"} {
 			statement := "SELECT setval(pg_get_serial_sequence('" + table + "', 'id'), nextval(pg_get_serial_sequence('" + table + "', 'id')) + ?)"
 			if s.Single() {
 				// A table that never had a row has no row there either.

@@ -33,7 +33,7 @@ func (s *Store) forgettings() map[string]forgetting {
 			`UPDATE notices SET recipient_id = 0, name = '', locale = '', external_id = '', metadata = '{}', reply = '' WHERE recipient_id > 0 AND changed_at < ?0
 				AND state NOT IN ('queued', 'claimed', 'deferred')`,
 		},
-		"calls":            {"UPDATE notice_calls SET answer = '', idempotency = '' WHERE answer <> '' AND forgotten = 1 AND created_at < ?0"},
+		"calls":            {"UPDATE notice_calls SET answer = '', idempotency = '' WHERE (answer <> '' OR idempotency <> '') AND forgotten = 1 AND created_at < ?0"},
 		"webhook-messages": {"DELETE FROM webhook_messages WHERE state <> 'waiting' AND created_at < ?0"},
 	}
 }

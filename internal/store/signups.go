@@ -19,6 +19,8 @@ const (
 	signUpsPerNetwork = 30
 	signUpsOfAll      = 2000 // per minute, whoever makes them
 	networkWindow     = time.Hour
+	// signUpLock is the key of the advisory lock that has sign-ups counted one by one.
+	signUpLock = 0x706f7377
 )
 
 // AddSignUp stores what somebody asked for in a form, finds or adds the
@@ -32,6 +34,9 @@ func (s *Store) AddSignUp(ctx context.Context, u posthaste.SignUp) (_ posthaste.
 	u.RequestedAt = time.Now().UTC().Truncate(time.Microsecond)
 	hash := s.keys.HashAddress(u.Canonical)
 	err = s.inTx(ctx, "add sign-up", func(ctx context.Context, tx bun.Tx) error {
+		if _, err := exec(ctx, tx, s.pick("SELECT pg_advisory_xact_lock(?)", "SELECT ?"), signUpLock); err != nil {
+			return err
+		}
 		if allowed, err = signUpAllowed(ctx, tx, hash, u); err != nil || !allowed {
 			return err
 		}
@@ -137,7 +142,7 @@ func (s *Store) ConfirmSignUp(ctx context.Context, id int64, from posthaste.Netw
 			entries[i] = posthaste.Consent{RecipientID: u.RecipientID, Purpose: c.Purpose, TopicID: c.TopicID, Decision: posthaste.Given, Channel: posthaste.ByForm,
 				Source: e.Source, Wording: e.Wording, Language: e.Language, Policy: e.Policy, SignUpID: u.ID, Network: from}
 		}
-		changed, err := appendConsents(ctx, tx, entries)
+		changed, err := renewConsents(ctx, tx, entries)
 		if err != nil {
 			return err
 		}
@@ -164,6 +169,10 @@ func (s *Store) liftFor(ctx context.Context, tx bun.Tx, u posthaste.SignUp) erro
 		return nil
 	}
 	const ofRecipient = "address_hash = (SELECT address_hash FROM recipients WHERE id = ?) AND reason IN (?)"
+	// That the address exists after all says nothing about what the person wants.
+	if _, err := exec(ctx, tx, "DELETE FROM suppressions WHERE topic_id = 0 AND "+ofRecipient, u.RecipientID, bun.List([]posthaste.Reason{posthaste.HardBounce})); err != nil {
+		return err
+	}
 	stopped, err := exec(ctx, tx, "DELETE FROM suppressions WHERE topic_id = 0 AND "+ofRecipient, u.RecipientID, bun.List(liftedByConfirming))
 	if err != nil {
 		return err
@@ -208,7 +217,7 @@ func (s *Store) PurgeSignUps(ctx context.Context, before time.Time, limit int) (
 		for i, r := range rows {
 			ids[i], recipients[i] = r.ID, r.RecipientID
 		}
-		if purged, err = exec(ctx, tx, "DELETE FROM sign_ups WHERE id IN (?)", bun.List(ids)); err != nil {
+		if purged, err = exec(ctx, tx, "DELETE FROM sign_ups WHERE id IN (?) AND confirmed_at = 0", bun.List(ids)); err != nil {
 			return err
 		}
 		slices.Sort(recipients)
@@ -230,6 +239,7 @@ func (s *Store) forgetStranger(ctx context.Context, tx bun.Tx, id int64, before 
 		id, micros(before)).Scan(ctx, &strangers); err != nil || strangers == 0 {
 		return err
 	}
-	_, err := s.eraseRows(ctx, tx, id)
+	// Anybody can enter an address: that must not wipe what a suppression of it rests on.
+	_, err := s.eraseRows(ctx, tx, id, "evidence")
 	return err
 }

@@ -74,7 +74,11 @@ func (s *Store) UndoOptOut(ctx context.Context, o posthaste.OptOut, suppressionI
 		}
 		ledger = slices.DeleteFunc(ledger, func(c posthaste.Consent) bool { return o.TopicID == posthaste.AllTopics || c.TopicID != o.TopicID })
 		var changed []posthaste.Consent
-		if last := len(ledger) - 1; last > 0 && ledger[last].Decision == posthaste.Withdrawn && ledger[last-1].Decision == posthaste.Given {
+		last := len(ledger) - 1
+		if o.TopicID < 0 && last == 0 { // which holds without an entry
+			ledger, last = []posthaste.Consent{{RecipientID: o.RecipientID, Purpose: posthaste.ForNotice, TopicID: o.TopicID, Decision: posthaste.Given}, ledger[0]}, 1
+		}
+		if last > 0 && ledger[last].Decision == posthaste.Withdrawn && ledger[last-1].Decision == posthaste.Given {
 			again := ledger[last-1]
 			again.Channel, again.Network = posthaste.ByUndo, o.Network
 			if changed, err = appendConsents(ctx, tx, []posthaste.Consent{again}); err != nil {
@@ -94,7 +98,7 @@ func (s *Store) CountReason(ctx context.Context, topicID int64, reason string) e
 		if err != nil {
 			return err
 		}
-		return s.appendAudit(ctx, tx, did(ctx, "topic.count_reason", object("topic", topicID), "reason", reason))
+		return s.appendAudit(ctx, tx, didBy(posthaste.Origin{Actor: posthaste.ByRecipient}, "topic.count_reason", object("topic", topicID), "reason", reason))
 	})
 }
 
@@ -130,10 +134,16 @@ func (s *Store) LiftStopAll(ctx context.Context, recipientID int64) error {
 	})
 }
 
-// staySilent keeps what a stop of all mail said of the topics to which the
-// recipient does not consent now: nobody else may bring consent to them in, once
+// staySilent keeps what a stop of all mail said of the optional notice types,
+// and of the topics to which the recipient does not consent now: nobody else may bring consent to them in, once
 // the stop itself is lifted.
 func staySilent(ctx context.Context, tx bun.Tx, recipientID int64) error {
+	if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+		SELECT r.address_hash, -t.id, ?, 'stop', '', ? FROM recipients r CROSS JOIN notice_types t
+		JOIN notice_type_versions v ON v.type_id = t.id AND v.version = t.version AND v.kind = ? WHERE r.id = ? ON CONFLICT DO NOTHING`,
+		posthaste.OptedOut, micros(time.Now()), posthaste.Optional, recipientID); err != nil {
+		return err
+	}
 	_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
 		SELECT r.address_hash, t.id, ?, 'stop', '', ? FROM recipients r CROSS JOIN topics t WHERE r.id = ? AND NOT EXISTS (SELECT 1 FROM consent_states c
 			WHERE c.recipient_id = r.id AND c.purpose = 'topic' AND c.topic_id = t.id AND c.decision = 'given') ON CONFLICT DO NOTHING`,
@@ -170,10 +180,14 @@ func (s *Store) Suppress(ctx context.Context, canonical string, x posthaste.Supp
 			return err
 		}
 		if err := tx.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash = ? AND topic_id = ? AND reason = ?",
-			hash, x.TopicID, x.Reason).Scan(ctx, &row); err != nil || added == 0 {
+			hash, x.TopicID, x.Reason).Scan(ctx, &row); err != nil {
 			return err
 		}
-		return s.appendAudit(ctx, tx, did(ctx, "suppression.add", object("suppression", row.ID), "reason", string(x.Reason), "topic_id", strconv.FormatInt(x.TopicID, 10)))
+		verb := "suppression.add"
+		if added == 0 { // somebody asked for it again
+			verb = "suppression.repeat"
+		}
+		return s.appendAudit(ctx, tx, did(ctx, verb, object("suppression", row.ID), "reason", string(x.Reason), "topic_id", strconv.FormatInt(x.TopicID, 10)))
 	})
 	return row.suppression(), err
 }

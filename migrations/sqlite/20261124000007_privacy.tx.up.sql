@@ -99,6 +99,10 @@ CREATE INDEX requests_open ON requests (due_at) WHERE state = 'open';
 
 --bun:split
 
+CREATE INDEX requests_by_recipient ON requests (recipient_id) WHERE recipient_id > 0;
+
+--bun:split
+
 CREATE INDEX requests_by_address ON requests (address_hash, created_at);
 
 --bun:split
