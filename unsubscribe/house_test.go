@@ -28,6 +28,7 @@ import (
 type house struct {
 	tb     testing.TB
 	dir    string
+	db     string // the URL of the database
 	store  *store.Store
 	keys   *token.Keys
 	topics []posthaste.Topic
@@ -53,9 +54,15 @@ func (n nobody) TellOptOut(context.Context, string, posthaste.OptOut) error {
 // openHouse has two topics, to both of which n recipients consent.
 func openHouse(tb testing.TB, n int, workers unsubscribe.Workers) *house {
 	tb.Helper()
-	h := &house{tb: tb, dir: tb.TempDir()}
+	return openHouseOn(tb, "sqlite:"+filepath.Join(tb.TempDir(), "test.db"), n, workers)
+}
+
+// openHouseOn is openHouse on an empty database.
+func openHouseOn(tb testing.TB, db string, n int, workers unsubscribe.Workers) *house {
+	tb.Helper()
+	h := &house{tb: tb, dir: tb.TempDir(), db: db}
 	h.keys = loadKeys(tb, filepath.Join(h.dir, "secret"))
-	h.store = openStore(tb, h.dir, h.keys)
+	h.store = openStore(tb, h.db, h.keys)
 	for _, t := range []posthaste.Topic{{Key: "weekly", Name: "The Weekly & More"}, {Key: "offers", Name: "Offers"}} {
 		topic, err := h.store.AddTopic(tb.Context(), t)
 		must(tb, err)
@@ -140,9 +147,9 @@ func loadKeys(tb testing.TB, path string) *token.Keys {
 	return keys
 }
 
-func openStore(tb testing.TB, dir string, keys *token.Keys) *store.Store {
+func openStore(tb testing.TB, db string, keys *token.Keys) *store.Store {
 	tb.Helper()
-	s, err := store.Open(tb.Context(), "sqlite:"+filepath.Join(dir, "test.db"), keys)
+	s, err := store.Open(tb.Context(), db, keys)
 	must(tb, err)
 	tb.Cleanup(func() { _ = s.Close() }) // some tests close it themselves
 	_, err = s.Migrate(tb.Context())

@@ -341,7 +341,7 @@ func storeDown(t *testing.T) {
 		}
 	}
 	h.do(http.MethodPost, "/p/"+h.preferencesToken(0), form, "stop=all").wantStatus(t, http.StatusServiceUnavailable)
-	h.store = openStore(t, h.dir, h.keys)
+	h.store = openStore(t, h.db, h.keys)
 	h.serve(nobody{t})
 	h.wantAllowed(0, 0, true)
 	h.post(h.oneClickToken(0, 0)).wantStatus(t, http.StatusOK)

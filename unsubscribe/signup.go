@@ -187,6 +187,9 @@ func (s *Service) showConfirm(c echo.Context) error { return s.answerConfirm(c, 
 
 // confirm makes the sign-up consent.
 func (s *Service) confirm(c echo.Context) error {
+	if _, err := s.keys.Open(token.Confirm, c.Param("token")); err != nil { // before all else
+		return err
+	}
 	form, err := readForm(c, oneClickLimit)
 	if err != nil {
 		return err

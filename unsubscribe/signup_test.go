@@ -15,7 +15,12 @@ import (
 // openForm has a form for both topics.
 func openForm(tb testing.TB) (*house, posthaste.Form) {
 	tb.Helper()
-	h := openHouse(tb, 2, nil)
+	return withForm(openHouse(tb, 2, nil))
+}
+
+func withForm(h *house) (*house, posthaste.Form) {
+	tb := h.tb
+	tb.Helper()
 	f, err := h.store.AddForm(tb.Context(), posthaste.Form{Key: "news", Title: "Our news", Intro: "Twice a month.", Topics: []int64{h.topics[0].ID, h.topics[1].ID},
 		Measurement: true, PolicyURL: "https://example.com/privacy", Policy: "2026-11"})
 	must(tb, err)

@@ -50,8 +50,25 @@ func New(o Options) *echo.Echo {
 	e.Pre(noteOrigin(o))
 	e.Use(logRequest(o.Name, o.Metrics), middleware.RecoverWithConfig(middleware.RecoverConfig{
 		LogErrorFunc: func(_ echo.Context, err error, _ []byte) error { return err },
-	}))
+	}), refuseNUL(o.Pages))
 	return e
+}
+
+// refuseNUL answers for the handlers what bears a NUL: nothing is called so, and
+// to either database it is a fault in the statement rather than a value. Pages
+// have no command in the query, so that it may hold anything.
+func refuseNUL(pages bool) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			switch r := c.Request(); {
+			case strings.ContainsRune(r.URL.Path, 0):
+				return echo.ErrNotFound
+			case !pages && strings.Contains(r.URL.RawQuery, "%00"):
+				return posthaste.Refuse("query", "must not hold a NUL")
+			}
+			return next(c)
+		}
+	}
 }
 
 // Serve answers on a listener until ctx ends, then lets requests under way

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"net/http"
+	"net/mail"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"posthaste/internal/testkit"
+)
+
+// links collects the one-click link of every mail that a sink takes, by recipient.
+type links struct {
+	mu    sync.Mutex
+	links map[string]string
+}
+
+func (l *links) take(m testkit.Received) error {
+	parsed, err := mail.ReadMessage(bytes.NewReader(m.Data))
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.links[m.To] = strings.Trim(parsed.Header.Get("List-Unsubscribe"), "<>")
+	return nil
+}
+
+// TestTenThousandUnsubscribeWithinAMinute: a mailbox provider sends the
+// one-click requests of all its users from one address. None is throttled and
+// none is in vain: of a campaign that waits with its audience fixed, and of one
+// that comes later, only those who did not ask get a mail.
+func TestTenThousandUnsubscribeWithinAMinute(t *testing.T) {
+	t.Parallel()
+	testkit.Slow(t, "it takes some twenty seconds")
+	const staying = 3
+	asking := 10_000
+	if underRace() { // which makes the database twenty times slower
+		asking = 500
+	}
+	inBothModes(t, func(t *testing.T, env []string) {
+		mailed := &links{links: map[string]string{}}
+		sink := testkit.NewSink(t, testkit.SinkOptions{OnData: mailed.take})
+		p := start(t, append(env, "POSTHASTE_SMTP_URL="+sink.URL()))
+		p.addTopic()
+		p.importCSV("weekly", manyRecipients(asking+staying))
+		campaign := func() int64 {
+			id := p.draft("Hello", "")
+			p.step(id, "schedule")
+			return id
+		}
+		p.untilSent(campaign())
+		waiting := campaign()
+		p.until(waiting, "its audience", func(c campaignAnswer) bool { return c.Counts.Audience > 0 })
+		p.step(waiting, "pause")
+		early := p.until(waiting, "a standstill", func(c campaignAnswer) bool { return c.Counts.Claimed == 0 }).Counts.Accepted
+		before := sink.Count()
+		if len(mailed.links) != asking+staying || before != asking+staying+int(early) || int(early) > asking/2 {
+			t.Fatalf("%d links of %d mails, %d of them early", len(mailed.links), before, early)
+		}
+
+		stay := map[string]int{} // mails to each
+		for to := range mailed.links {
+			if len(stay) < staying {
+				stay[to] = 0
+				delete(mailed.links, to)
+			}
+		}
+		took := p.oneClickAll(slices.Collect(maps.Values(mailed.links)))
+		t.Logf("%d requests from one address in %s: %.0f a second", asking, took.Round(time.Millisecond), float64(asking)/took.Seconds())
+		if took > time.Minute {
+			t.Errorf("they took %s", took)
+		}
+
+		p.step(waiting, "resume")
+		if c := p.untilSent(waiting).Counts; c.Accepted+c.Suppressed != int64(asking+staying) || c.Accepted > early+staying {
+			t.Errorf("of the campaign that waited, %d before: %+v", early, c)
+		}
+		if c := p.untilSent(campaign()).Counts; c.Audience != staying || c.Accepted != staying {
+			t.Errorf("of a later campaign: %+v", c)
+		}
+		for i, m := range sink.Messages() {
+			if _, stays := stay[m.To]; stays {
+				stay[m.To]++
+			} else if i >= before {
+				t.Errorf("%s got a mail after the answer", m.To)
+			}
+		}
+		for to, mails := range stay {
+			if mails != 3 {
+				t.Errorf("%s, who did not ask, got %d mails of 3", to, mails)
+			}
+		}
+	})
+}
+
+// underRace reports that the race detector watches.
+func underRace() bool {
+	info, known := debug.ReadBuildInfo()
+	return known && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// oneClickAll requests each link as a provider does, over a few connections that
+// it keeps, and gives how long it took. Each must be answered with 200.
+func (p *program) oneClickAll(links []string) time.Duration {
+	p.tb.Helper()
+	const connections = 8
+	transport := &http.Transport{MaxIdleConnsPerHost: connections}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: time.Minute}
+	begun := time.Now()
+	var wait sync.WaitGroup
+	next := make(chan string) // unbuffered: each sender takes what it sends at once
+	for range connections {
+		wait.Go(func() {
+			for link := range next {
+				answer, err := client.Post(link, "application/x-www-form-urlencoded", strings.NewReader("List-Unsubscribe=One-Click"))
+				if err != nil {
+					p.tb.Error(err)
+					continue
+				}
+				if _, err = io.Copy(io.Discard, answer.Body); err != nil || answer.StatusCode != http.StatusOK {
+					p.tb.Errorf("%s: %v", answer.Status, err)
+				}
+				answer.Body.Close()
+			}
+		})
+	}
+	for _, link := range links {
+		next <- link
+	}
+	close(next)
+	wait.Wait()
+	return time.Since(begun)
+}
