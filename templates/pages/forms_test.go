@@ -61,7 +61,7 @@ func TestForms(t *testing.T) {
 		"undone":                 {pages.Unsubscribe{Action: "/u/a", Done: true, Undo: "u-1", Reasons: true, Undone: true}, nil},
 		"preferences of nothing": {pages.Preferences{Action: "/p/a"}, []string{"post /p/a stop=all"}},
 		"preferences": {pages.Preferences{Lang: "de-AT", Action: "/p/a", Topics: topics, Notices: notices, Measurement: measurement, Languages: languages, Data: true}, []string{
-			"post /p/a topic-1=yes* topic-2=yes shown=notice-1 notice-1=yes opens=yes clicks=yes* lang=de* lang=en save=yes",
+			"post /p/a topic-1=yes* topic-2=yes shown=notice-1 notice-1=yes opens=yes clicks=yes* shown_in=de lang=de* lang=en save=yes",
 			"post /p/a stop=all", "post /p/a data=send", "post /p/a erase=send",
 		}},
 		"preferences, all stopped": {pages.Preferences{Action: "/p/a", Topics: topics, StopAll: true}, []string{"post /p/a topic-1=yes* topic-2=yes save=yes"}},
