@@ -58,16 +58,15 @@ var purposes = []Purpose{Unsubscribe, Preferences, OpenBeacon, ClickLink, Undo, 
 // Keys holds the subkeys. It is immutable and safe for concurrent use; printing
 // it shows nothing.
 type Keys struct {
-	sealers     map[sealerID]sealer
-	current     byte
-	address     *keyedHash
-	messageID   *keyedHash
-	envelope    *keyedHash
-	webhook     *keyedHash
-	auditMAC    *keyedHash
-	auditLink   *keyedHash
-	auditHead   ed25519.PrivateKey
-	fingerprint string
+	sealers   map[sealerID]sealer
+	current   byte
+	addresses []addressKey // in the order of the lines
+	messageID *keyedHash
+	envelope  *keyedHash
+	webhook   *keyedHash
+	auditMAC  *keyedHash
+	auditLink *keyedHash
+	auditHead ed25519.PrivateKey
 }
 
 type sealerID struct {
@@ -87,9 +86,11 @@ func (*Keys) String() string { return "token.Keys(secret)" }
 func (k *Keys) GoString() string { return k.String() }
 
 // Load reads the secret file, or creates it with one fresh secret, readable by
-// its owner only. Each line is a key id (1–255) and 64 hexadecimal digits; new
-// tokens are made with the last line, all lines are accepted. Address hashes,
-// message ids, envelope senders, secrets of webhooks and the audit log rest on the first line, which must never be removed.
+// its owner only. Each line is a key id (1–255), none twice, and 64 hexadecimal
+// digits. New tokens and address hashes are made with the last line; tokens of
+// all lines are accepted, and OldAddressHashes finds what the others hashed.
+// Message ids, envelope senders, secrets of webhooks and the audit log rest on
+// the first line. No line must ever be removed. See AddLine.
 func Load(path string) (*Keys, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -98,6 +99,10 @@ func Load(path string) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read secret file: %w", err)
 	}
+	return parse(path, text)
+}
+
+func parse(path string, text []byte) (*Keys, error) {
 	keys := &Keys{sealers: map[sealerID]sealer{}}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
@@ -109,7 +114,7 @@ func Load(path string) (*Keys, error) {
 			return nil, fmt.Errorf("secret file %s, line %d: %w", path, n, err)
 		}
 	}
-	if keys.address == nil {
+	if len(keys.addresses) == 0 {
 		return nil, fmt.Errorf("secret file %s holds no key", path)
 	}
 	return keys, nil
@@ -149,6 +154,9 @@ func (k *Keys) add(line string) error {
 	if err != nil || len(secret) != secretSize {
 		return fmt.Errorf("the key must be %d hexadecimal digits", 2*secretSize)
 	}
+	if k.AddressKeyPrint(int(n)) != "" {
+		return fmt.Errorf("the key id %d is used twice", n)
+	}
 	k.current = byte(n)
 	for _, p := range purposes {
 		s, err := newSealer(secret, p)
@@ -157,10 +165,10 @@ func (k *Keys) add(line string) error {
 		}
 		k.sealers[sealerID{k.current, p}] = s
 	}
-	if k.address != nil {
-		return nil
+	if err := k.addAddressKey(int(n), secret); err != nil || len(k.addresses) > 1 {
+		return err
 	}
-	for name, hash := range map[string]**keyedHash{"address": &k.address, "message id": &k.messageID, "envelope": &k.envelope, "webhook": &k.webhook,
+	for name, hash := range map[string]**keyedHash{"message id": &k.messageID, "envelope": &k.envelope, "webhook": &k.webhook,
 		"audit entry": &k.auditMAC, "audit chain": &k.auditLink} {
 		key, err := subkey(secret, name)
 		if err != nil {
@@ -173,9 +181,7 @@ func (k *Keys) add(line string) error {
 		return err
 	}
 	k.auditHead = ed25519.NewKeyFromSeed(seed)
-	print, err := subkey(secret, "fingerprint")
-	k.fingerprint = hex.EncodeToString(print[:4])
-	return err
+	return nil
 }
 
 func newSealer(secret []byte, p Purpose) (sealer, error) {
@@ -199,15 +205,9 @@ func subkey(secret []byte, name string) ([]byte, error) {
 	return hkdf.Key(sha256.New, secret, nil, "posthaste "+name, secretSize)
 }
 
-// Fingerprint tells secret files apart without telling anything of them.
-func (k *Keys) Fingerprint() string { return k.fingerprint }
-
-// HashAddress is the keyed hash of a canonical address: HMAC-SHA-256, since a
-// plain hash of an address can be reversed by trying all of them.
-func (k *Keys) HashAddress(canonical string) []byte {
-	sum := k.address.sum([]byte(canonical))
-	return sum[:]
-}
+// Fingerprint tells secret files apart without telling anything of them. It is
+// that of the first line, so that rotating does not change it.
+func (k *Keys) Fingerprint() string { return k.addresses[0].print }
 
 // WebhookSecret gives the secret of one generation of a webhook: it is nowhere
 // stored, and lasts as long as the first line of the secret file.

@@ -1,6 +1,11 @@
 package token_test
 
 import (
+	"bytes"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -84,28 +89,77 @@ func TestEveryMutationIsRefusedAlike(t *testing.T) {
 	refused(load(t).Seal(token.Unsubscribe, claims)) // of another installation
 }
 
-func TestRotationKeepsOldTokensAndHashes(t *testing.T) {
+// TestRotation holds a file of one, two and three lines against each other: what
+// left the house under an older line still works and what was hashed is found,
+// but nothing new rests on it.
+func TestRotation(t *testing.T) {
 	t.Parallel()
-	one, two := "1 "+strings.Repeat("11", 32), "2 "+strings.Repeat("22", 32)
-	before, after := load(t, one), load(t, "# comment", one, two)
-	old := before.Seal(token.Preferences, claims)
-	if got, err := after.Open(token.Preferences, old); err != nil || got != claims {
-		t.Errorf("an old token: %+v, %v", got, err)
+	line := func(id, digits string) string { return id + " " + strings.Repeat(digits, 32) }
+	one, two, three := line("1", "11"), line("2", "22"), line("7", "77")
+	files := []*token.Keys{load(t, one), load(t, "# comment", one, two), load(t, one, "", two, "# comment", three)}
+	const address = "a@example.com"
+	for i, before := range files {
+		if want := []int{1, 2, 7}[i]; before.AddressKey() != want {
+			t.Errorf("file %d: addresses are hashed under %d, want %d", i, before.AddressKey(), want)
+		}
+		old := before.OldAddressHashes(address)
+		if len(old) != i {
+			t.Fatalf("file %d: %d older hashes", i, len(old))
+		}
+		for _, after := range files[i+1:] {
+			sealed := before.Seal(token.Preferences, claims)
+			if got, err := after.Open(token.Preferences, sealed); err != nil || got != claims {
+				t.Errorf("an old token: %+v, %v", got, err)
+			}
+			if _, err := before.Open(token.Preferences, after.Seal(token.Preferences, claims)); !errors.Is(err, posthaste.NotFound) {
+				t.Errorf("new tokens are made with an old line: %v", err)
+			}
+			if bytes.Equal(before.HashAddress(address), after.HashAddress(address)) {
+				t.Error("new hashes are made with an old line")
+			}
+			hashes := append([][]byte{after.HashAddress(address)}, after.OldAddressHashes(address)...)
+			for n, hash := range append([][]byte{before.HashAddress(address)}, old...) {
+				if from := after.AddressKey(); !bytes.Equal(hashes[len(hashes)-i-1+n], hash) {
+					t.Errorf("file %d: hash %d is not found in its place under %d", i, n, from)
+				}
+			}
+			if before.Fingerprint() != after.Fingerprint() || before.AddressKeyPrint(before.AddressKey()) != after.AddressKeyPrint(before.AddressKey()) {
+				t.Error("rotation changes fingerprints")
+			}
+			if before.AddressKeyPrint(after.AddressKey()) != "" || after.AddressKeyPrint(after.AddressKey()) == after.Fingerprint() {
+				t.Errorf("fingerprint of a line that is not there %q", before.AddressKeyPrint(after.AddressKey()))
+			}
+			if before.MessageID(1, 2) != after.MessageID(1, 2) || before.EnvelopeTag(1, 2) != after.EnvelopeTag(1, 2) {
+				t.Error("rotation changes the identity of messages that are being retried")
+			}
+			if !bytes.Equal(before.WebhookSecret(1, 2), after.WebhookSecret(1, 2)) || !bytes.Equal(before.AuditMAC([]byte("x")), after.AuditMAC([]byte("x"))) ||
+				!after.CheckHead([]byte("x"), before.SignHead([]byte("x"))) {
+				t.Error("rotation changes what rests on the first line")
+			}
+		}
 	}
-	if after.Seal(token.Preferences, claims) == old {
-		t.Error("new tokens are made with the old key")
+}
+
+// TestFirstLineHashesAsEver compares with what databases were filled with before
+// there was a rotation.
+func TestFirstLineHashesAsEver(t *testing.T) {
+	t.Parallel()
+	secret := bytes.Repeat([]byte{0x11}, 32)
+	key, err := hkdf.Key(sha256.New, secret, nil, "posthaste address", 32)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if string(before.HashAddress("a@example.com")) != string(after.HashAddress("a@example.com")) || before.Fingerprint() != after.Fingerprint() {
-		t.Error("rotation forgets suppressions")
-	}
-	if before.MessageID(1, 2) != after.MessageID(1, 2) || before.EnvelopeTag(1, 2) != after.EnvelopeTag(1, 2) {
-		t.Error("rotation changes the identity of messages that are being retried")
+	want := hmac.New(sha256.New, key)
+	want.Write([]byte("a@example.com"))
+	if got := load(t, "1 "+hex.EncodeToString(secret)).HashAddress("a@example.com"); !bytes.Equal(got, want.Sum(nil)) {
+		t.Errorf("hash %x", got)
 	}
 }
 
 func TestLoadRefusesBadFiles(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{"empty": "", "short": "1 abcd", "id": "0 " + strings.Repeat("11", 32), "text": "x " + strings.Repeat("11", 32)} {
+	for name, text := range map[string]string{"empty": "", "short": "1 abcd", "id": "0 " + strings.Repeat("11", 32), "text": "x " + strings.Repeat("11", 32),
+		"twice": "1 " + strings.Repeat("11", 32) + "\n1 " + strings.Repeat("22", 32)} {
 		path := filepath.Join(t.TempDir(), "secret")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
