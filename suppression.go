@@ -27,6 +27,7 @@ const AllTopics int64 = 0
 type Suppression struct {
 	ID          int64
 	AddressHash []byte
+	KeyID       int64 // the line of the secret file that AddressHash rests on; 0: the first
 	TopicID     int64 // AllTopics, the one topic it stops, or an optional notice type as one
 	Reason      Reason
 	Evidence    string // an SMTP reply, a ticket, the channel

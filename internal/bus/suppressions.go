@@ -15,6 +15,7 @@ import (
 // keptSuppression is a suppression on the bus: a keyed hash, never an address.
 type keptSuppression struct {
 	Hash   []byte           `json:"hash"`
+	Key    int64            `json:"key,omitempty"` // absent: the first line of the secret file
 	Topic  int64            `json:"topic,omitempty"`
 	Reason posthaste.Reason `json:"reason"`
 	At     int64            `json:"at"` // Unix microseconds
@@ -28,7 +29,7 @@ const replayBatch = 500
 // within some minutes stands there once, and later ones do no harm.
 func (b *Bus) KeepSuppressions(ctx context.Context, suppressions []posthaste.Suppression) (last uint64, err error) {
 	for _, x := range suppressions {
-		body, err := json.Marshal(keptSuppression{x.AddressHash, x.TopicID, x.Reason, x.CreatedAt.UnixMicro()})
+		body, err := json.Marshal(keptSuppression{x.AddressHash, x.KeyID, x.TopicID, x.Reason, x.CreatedAt.UnixMicro()})
 		if err != nil {
 			return 0, err
 		}
@@ -71,7 +72,7 @@ func (b *Bus) ReplaySuppressions(ctx context.Context, after uint64, restore func
 		if err := json.Unmarshal(msg.Data, &kept); err != nil {
 			return err
 		}
-		batch = append(batch, posthaste.Suppression{AddressHash: kept.Hash, TopicID: kept.Topic, Reason: kept.Reason, CreatedAt: time.UnixMicro(kept.At).UTC()})
+		batch = append(batch, posthaste.Suppression{AddressHash: kept.Hash, KeyID: kept.Key, TopicID: kept.Topic, Reason: kept.Reason, CreatedAt: time.UnixMicro(kept.At).UTC()})
 		if len(batch) == replayBatch {
 			if err := restore(ctx, batch); err != nil {
 				return err

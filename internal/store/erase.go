@@ -25,8 +25,8 @@ func (s *Store) SuppressErased(ctx context.Context, recipientID int64) error {
 			posthaste.Erased, recipientID); err != nil {
 			return err
 		}
-		added, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			SELECT address_hash, 0, ?, '', ?, ? FROM recipients WHERE id = ?`, posthaste.Erased, posthaste.OriginOf(ctx).Actor, micros(time.Now()), recipientID)
+		added, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
+			SELECT address_hash, key_id, 0, ?, '', ?, ? FROM recipients WHERE id = ?`, posthaste.Erased, posthaste.OriginOf(ctx).Actor, micros(time.Now()), recipientID)
 		if err != nil || added == 0 {
 			return err
 		}

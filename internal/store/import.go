@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"errors"
 	"iter"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,8 +67,12 @@ func (s *Store) stage(ctx context.Context, conn bun.Conn, rows iter.Seq2[posthas
 		return err
 	}
 	bytes := bun.Safe(s.pick("BYTEA", "BLOB"))
-	if _, err := conn.NewRaw("CREATE TEMP TABLE staged (line BIGINT, email TEXT, canonical TEXT, address_hash ?, "+
-		"name TEXT, locale TEXT, time_zone TEXT, attributes TEXT)", bytes).Exec(ctx); err != nil {
+	older := ""
+	for _, column := range s.olderColumns() {
+		older += ", " + column + " ?0"
+	}
+	if _, err := conn.NewRaw("CREATE TEMP TABLE staged (line BIGINT, email TEXT, canonical TEXT, address_hash ?0, "+
+		"name TEXT, locale TEXT, time_zone TEXT, attributes TEXT"+older+")", bytes).Exec(ctx); err != nil {
 		return err
 	}
 	if s.Single() {
@@ -77,9 +83,22 @@ func (s *Store) stage(ctx context.Context, conn bun.Conn, rows iter.Seq2[posthas
 
 var stagedColumns = []string{"line", "email", "canonical", "address_hash", "name", "locale", "time_zone", "attributes"}
 
+// olderColumns are those of the hashes under older keys, which stand behind the others.
+func (s *Store) olderColumns() []string {
+	older := make([]string, len(s.keys.OldAddressHashes("")))
+	for i := range older {
+		older[i] = "older_" + strconv.Itoa(i)
+	}
+	return older
+}
+
 func (s *Store) stagedValues(row posthaste.ImportRow) ([]any, error) {
 	attributes, err := attributesJSON(row.Attributes)
-	return []any{int64(row.Line), row.Email, row.Canonical, s.keys.HashAddress(row.Canonical), row.Name, row.Locale, row.TimeZone, attributes}, err
+	values := []any{int64(row.Line), row.Email, row.Canonical, s.keys.HashAddress(row.Canonical), row.Name, row.Locale, row.TimeZone, attributes}
+	for _, hash := range s.keys.OldAddressHashes(row.Canonical) {
+		values = append(values, hash)
+	}
+	return values, err
 }
 
 func (s *Store) stagePostgres(ctx context.Context, conn bun.Conn, rows iter.Seq2[posthaste.ImportRow, error]) error {
@@ -95,7 +114,7 @@ func (s *Store) stagePostgres(ctx context.Context, conn bun.Conn, rows iter.Seq2
 		return s.stagedValues(row)
 	})
 	err := conn.Raw(func(driver any) error {
-		_, err := driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{"staged"}, stagedColumns, source)
+		_, err := driver.(*stdlib.Conn).Conn().CopyFrom(ctx, pgx.Identifier{"staged"}, slices.Concat(stagedColumns, s.olderColumns()), source)
 		return err
 	})
 	if cut != nil {
@@ -119,7 +138,7 @@ func (s *Store) stageSQLite(ctx context.Context, conn bun.Conn, rows iter.Seq2[p
 			err = e
 		}
 	}()
-	insert, err := conn.PrepareContext(ctx, "INSERT INTO staged VALUES (?, ?, ?, ?, ?, ?, ?, ?)") //nolint:sqlclosecheck // closed below
+	insert, err := conn.PrepareContext(ctx, "INSERT INTO staged VALUES (?"+strings.Repeat(", ?", len(stagedColumns)+len(s.olderColumns())-1)+")") //nolint:sqlclosecheck // closed below
 	if err != nil {
 		return err
 	}
@@ -167,11 +186,14 @@ func (s *Store) merge(ctx context.Context, tx bun.Tx, order posthaste.Import, re
 	if _, err := exec(ctx, tx, "UPDATE recipients SET stranger = 0 WHERE stranger = 1 AND canonical IN (SELECT canonical FROM staged)"); err != nil {
 		return err
 	}
-	added, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
-		SELECT email, canonical, address_hash, name, locale, time_zone, attributes`+s.pick("::jsonb", "")+`, ?, ?
+	added, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, key_id, name, locale, time_zone, attributes, created_at, updated_at)
+		SELECT email, canonical, address_hash, ?, name, locale, time_zone, attributes`+s.pick("::jsonb", "")+`, ?, ?
 		FROM staged s WHERE NOT EXISTS (SELECT 1 FROM recipients r WHERE r.canonical = s.canonical) ORDER BY line
-		ON CONFLICT (canonical) DO NOTHING`, now, now)
+		ON CONFLICT (canonical) DO NOTHING`, s.keys.AddressKey(), now, now)
 	if err != nil {
+		return err
+	}
+	if err := s.carryStaged(ctx, tx); err != nil {
 		return err
 	}
 	silent, err := s.consentStaged(ctx, tx, order, now)

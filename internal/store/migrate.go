@@ -80,7 +80,8 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 	return tables == 0, translate("look for tables", err)
 }
 
-// CheckSecret is a Conflict when the database was filled with another secret.
+// CheckSecret is a Conflict when the database was filled with another secret, or
+// when the secret file lacks the line that its newest address hashes rest on.
 // It changes nothing, and an empty database fits any.
 func (s *Store) CheckSecret(ctx context.Context, fingerprint string) error {
 	if empty, err := s.Empty(ctx); err != nil || empty {
@@ -94,6 +95,9 @@ func (s *Store) CheckSecret(ctx context.Context, fingerprint string) error {
 	if err == nil && bound != fingerprint {
 		err = wrongSecret(fingerprint, bound)
 	}
+	if err == nil {
+		err = s.checkAddressKey(ctx, s.db)
+	}
 	return translate("check secret", err)
 }
 
@@ -104,7 +108,9 @@ func wrongSecret(fingerprint, bound string) error {
 
 // BindSecret remembers the fingerprint of the secret file at the first call and
 // is a Conflict when a later one differs: with another secret every address
-// hash would miss and opt-outs would be forgotten.
+// hash would miss and opt-outs would be forgotten. It remembers the newest key of
+// address hashes too, and is a Conflict when a later file lacks that line. One
+// that has a newer line is a Conflict only as long as another process is there.
 func (s *Store) BindSecret(ctx context.Context, fingerprint string) error {
 	return s.inTx(ctx, "bind secret", func(ctx context.Context, tx bun.Tx) error {
 		if _, err := tx.NewRaw("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -118,6 +124,6 @@ func (s *Store) BindSecret(ctx context.Context, fingerprint string) error {
 		if bound != fingerprint {
 			return wrongSecret(fingerprint, bound)
 		}
-		return nil
+		return s.bindAddressKey(ctx, tx, false)
 	})
 }

@@ -237,16 +237,21 @@ func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, batch []*acc
 			return err
 		}
 		var rows []bun.TupleValues
+		var fresh []string
 		for _, canonical := range part {
 			if n := notices[canonical]; ids[canonical] == 0 {
-				rows = append(rows, bun.Tuple([]any{n.Email, canonical, s.keys.HashAddress(canonical), n.Name, n.Locale, "", "{}", micros(now), micros(now)}))
+				fresh = append(fresh, canonical)
+				rows = append(rows, bun.Tuple([]any{n.Email, canonical, s.keys.HashAddress(canonical), s.keys.AddressKey(), n.Name, n.Locale, "", "{}", micros(now), micros(now)}))
 			}
 		}
 		if len(rows) == 0 {
 			continue
 		}
-		if _, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
+		if _, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, key_id, name, locale, time_zone, attributes, created_at, updated_at)
 			VALUES ? ON CONFLICT (canonical) DO NOTHING`, bun.List(rows)); err != nil {
+			return err
+		}
+		if err := s.carryOver(ctx, tx, fresh...); err != nil {
 			return err
 		}
 		if err := find(); err != nil {

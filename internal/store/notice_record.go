@@ -52,8 +52,8 @@ func (s *Store) RecordNotices(ctx context.Context, worker string, outcomes []pos
 		if len(bounced) > 0 {
 			// In one order, so that two workers with the same addresses do not wait for each other.
 			var suppressed []int64
-			if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-				SELECT r.address_hash, 0, ?, trim(n.code || ' ' || n.enhanced), '', ? FROM notices n JOIN recipients r ON r.id = n.recipient_id WHERE n.id IN (?)
+			if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
+				SELECT r.address_hash, r.key_id, 0, ?, trim(n.code || ' ' || n.enhanced), '', ? FROM notices n JOIN recipients r ON r.id = n.recipient_id WHERE n.id IN (?)
 				ORDER BY r.address_hash ON CONFLICT DO NOTHING RETURNING id`, posthaste.HardBounce, micros(time.Now()), bun.List(bounced)).Scan(ctx, &suppressed); err != nil {
 				return err
 			}

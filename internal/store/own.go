@@ -18,6 +18,18 @@ func (s *Store) Own(ctx context.Context) (release func() error, err error) {
 	if !s.Single() {
 		return func() error { return nil }, nil
 	}
+	if release, err = s.lockOwner(ctx); err != nil {
+		return nil, err
+	}
+	// The secret may have been rotated since this process looked at it.
+	if err := s.checkAddressKey(ctx, s.db); err != nil {
+		_ = release() // the first error counts
+		return nil, err
+	}
+	return release, nil
+}
+
+func (s *Store) lockOwner(ctx context.Context) (release func() error, err error) {
 	var file string
 	if err := s.db.NewRaw("SELECT file FROM pragma_database_list WHERE name = 'main'").Scan(ctx, &file); err != nil {
 		return nil, translate("find database file", err)

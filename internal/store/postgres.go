@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -24,5 +25,7 @@ func openPostgres(url string) (*Store, error) {
 	// A plan for any window is expected to cost enough to be compiled at every
 	// execution, which takes 50 ms; it runs for two.
 	config.RuntimeParams["jit"] = "off"
-	return &Store{db: pool(stdlib.OpenDB(*config), postgresConnections, pgdialect.New())}, nil
+	name := applicationName + rand.Text()[:8]
+	config.RuntimeParams["application_name"] = name
+	return &Store{db: pool(stdlib.OpenDB(*config), postgresConnections, pgdialect.New()), name: name}, nil
 }

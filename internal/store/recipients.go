@@ -84,15 +84,18 @@ func (s *Store) PutRecipient(ctx context.Context, r posthaste.Recipient, canonic
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if err := tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+		if err := tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, key_id, name, locale, time_zone, attributes, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (canonical) DO UPDATE SET email = excluded.email, name = excluded.name, locale = excluded.locale,
 				time_zone = excluded.time_zone, attributes = excluded.attributes, updated_at = excluded.updated_at, stranger = 0
 			RETURNING id, created_at`,
-			r.Email, canonical, s.keys.HashAddress(canonical), r.Name, r.Locale, r.TimeZone, attributes, micros(now), micros(now)).Scan(ctx, &row); err != nil {
+			r.Email, canonical, s.keys.HashAddress(canonical), s.keys.AddressKey(), r.Name, r.Locale, r.TimeZone, attributes, micros(now), micros(now)).Scan(ctx, &row); err != nil {
 			return err
 		}
 		if row.CreatedAt == micros(now) {
+			if err := s.carryOver(ctx, tx, canonical); err != nil {
+				return err
+			}
 			return s.appendAudit(ctx, tx, did(ctx, "recipient.add", object("recipient", row.ID)))
 		}
 		return s.appendAudit(ctx, tx, did(ctx, "recipient.change", object("recipient", row.ID), "fields", strings.Join(before.Differs(r), " ")))

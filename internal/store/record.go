@@ -61,8 +61,8 @@ func (s *Store) recordOutcomes(ctx context.Context, tx bun.Tx, c posthaste.Chunk
 		return nil
 	}
 	var suppressed []int64
-	if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-		SELECT r.address_hash, 0, ?, trim(d.code || ' ' || d.enhanced), '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
+	if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
+		SELECT r.address_hash, r.key_id, 0, ?, trim(d.code || ' ' || d.enhanced), '', ? FROM recipients r JOIN deliveries d ON d.recipient_id = r.id AND d.campaign_id = ?
 		WHERE r.id IN (?) ON CONFLICT DO NOTHING RETURNING id`, posthaste.HardBounce, micros(time.Now()), c.CampaignID, bun.List(bounced)).Scan(ctx, &suppressed); err != nil {
 		return err
 	}

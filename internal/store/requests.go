@@ -57,7 +57,7 @@ func (s *Store) AddRequest(ctx context.Context, canonical string, q posthaste.Re
 		}
 		var sent int64
 		// requests_by_address is the index of this scan.
-		if err := tx.NewRaw("SELECT count(*) FROM requests WHERE address_hash = ? AND created_at > ?", hash, micros(now.Add(-24*time.Hour))).Scan(ctx, &sent); err != nil {
+		if err := tx.NewRaw("SELECT count(*) FROM requests WHERE address_hash IN (?) AND created_at > ?", bun.List(s.addressHashes(canonical)), micros(now.Add(-24*time.Hour))).Scan(ctx, &sent); err != nil {
 			return err
 		}
 		mail = q.State == posthaste.RequestOpen && sent < requestsPerDay

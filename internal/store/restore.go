@@ -48,17 +48,19 @@ func (s *Store) SetKept(ctx context.Context, k Kept) error {
 	})
 }
 
-// RestoreSuppressions adds those that are missing and tells how many were.
+// RestoreSuppressions adds those that are missing and tells how many were. Those
+// under another key than their recipient's hash are in force once
+// RejoinSuppressions has been through.
 func (s *Store) RestoreSuppressions(ctx context.Context, suppressions []posthaste.Suppression) (added int64, err error) {
 	if len(suppressions) == 0 {
 		return 0, nil
 	}
 	rows := make([]bun.TupleValues, len(suppressions))
 	for i, x := range suppressions {
-		rows[i] = bun.Tuple([]any{x.AddressHash, x.TopicID, string(x.Reason), "restored", "", micros(x.CreatedAt)})
+		rows[i] = bun.Tuple([]any{x.AddressHash, x.KeyID, x.TopicID, string(x.Reason), "restored", "", micros(x.CreatedAt)})
 	}
 	err = s.inTx(ctx, "restore suppressions", func(ctx context.Context, tx bun.Tx) (err error) {
-		added, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
+		added, err = exec(ctx, tx, `INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
 			VALUES ? ON CONFLICT (address_hash, topic_id, reason) DO UPDATE SET created_at = excluded.created_at
 			WHERE suppressions.reason = 'erased' AND suppressions.created_at < excluded.created_at`, bun.List(rows))
 		if err != nil || added == 0 {

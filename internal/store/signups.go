@@ -32,20 +32,19 @@ func (s *Store) AddSignUp(ctx context.Context, u posthaste.SignUp) (_ posthaste.
 		return u, false, err
 	}
 	u.RequestedAt = time.Now().UTC().Truncate(time.Microsecond)
-	hash := s.keys.HashAddress(u.Canonical)
 	err = s.inTx(ctx, "add sign-up", func(ctx context.Context, tx bun.Tx) error {
 		if _, err := exec(ctx, tx, s.pick("SELECT pg_advisory_xact_lock(?)", "SELECT ?"), signUpLock); err != nil {
 			return err
 		}
-		if allowed, err = signUpAllowed(ctx, tx, hash, u); err != nil || !allowed {
+		if allowed, err = signUpAllowed(ctx, tx, s.addressHashes(u.Canonical), u); err != nil || !allowed {
 			return err
 		}
-		if u.RecipientID, err = findOrAddStranger(ctx, tx, u.Email, u.Canonical, hash, u.Language, u.RequestedAt); err != nil {
+		if u.RecipientID, err = s.findOrAddStranger(ctx, tx, u); err != nil {
 			return err
 		}
 		if err := tx.NewRaw(`INSERT INTO sign_ups (form_id, form_version, recipient_id, address_hash, name, language, choices, network, requested_at, message_id,
-			confirmed_at, confirmed_network) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, '') RETURNING id`, u.Form.ID, u.Form.Version, u.RecipientID, hash, u.Name,
-			u.Language, string(choices), u.Network.String(), micros(u.RequestedAt)).Scan(ctx, &u.ID); err != nil {
+			confirmed_at, confirmed_network) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, '') RETURNING id`, u.Form.ID, u.Form.Version, u.RecipientID,
+			s.keys.HashAddress(u.Canonical), u.Name, u.Language, string(choices), u.Network.String(), micros(u.RequestedAt)).Scan(ctx, &u.ID); err != nil {
 			return err
 		}
 		return s.appendAudit(ctx, tx, did(ctx, "sign_up.request", object("sign_up", u.ID), "form", u.Form.Key, "version", strconv.FormatInt(u.Form.Version, 10)))
@@ -53,24 +52,28 @@ func (s *Store) AddSignUp(ctx context.Context, u posthaste.SignUp) (_ posthaste.
 	return u, allowed, err
 }
 
-func signUpAllowed(ctx context.Context, tx bun.Tx, hash []byte, u posthaste.SignUp) (bool, error) {
+func signUpAllowed(ctx context.Context, tx bun.Tx, hashes [][]byte, u posthaste.SignUp) (bool, error) {
 	now := u.RequestedAt
 	var row struct{ Address, Network, Everybody int64 }
 	// sign_ups_by_address, sign_ups_by_network and sign_ups_unconfirmed are the indexes of these scans.
-	err := tx.NewRaw(`SELECT (SELECT count(*) FROM sign_ups WHERE address_hash = ? AND requested_at > ?) AS address,
+	err := tx.NewRaw(`SELECT (SELECT count(*) FROM sign_ups WHERE address_hash IN (?) AND requested_at > ?) AS address,
 		(SELECT count(*) FROM sign_ups WHERE network = ? AND network <> '' AND requested_at > ?) AS network,
 		(SELECT count(*) FROM sign_ups WHERE confirmed_at = 0 AND requested_at > ?) AS everybody`,
-		hash, micros(now.Add(-24*time.Hour)), u.Network.String(), micros(now.Add(-networkWindow)), micros(now.Add(-time.Minute))).Scan(ctx, &row)
+		bun.List(hashes), micros(now.Add(-24*time.Hour)), u.Network.String(), micros(now.Add(-networkWindow)), micros(now.Add(-time.Minute))).Scan(ctx, &row)
 	return row.Address < signUpsPerAddress && row.Network < signUpsPerNetwork && row.Everybody < signUpsOfAll, err
 }
 
 // findOrAddStranger gives the id of an address; a recipient who exists stays as he is.
-func findOrAddStranger(ctx context.Context, tx bun.Tx, email, canonical string, hash []byte, locale string, now time.Time) (id int64, err error) {
+func (s *Store) findOrAddStranger(ctx context.Context, tx bun.Tx, u posthaste.SignUp) (int64, error) {
+	var row struct{ ID, CreatedAt int64 }
+	now := micros(u.RequestedAt)
 	// The empty update makes RETURNING answer for a row that exists.
-	err = tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, name, locale, time_zone, attributes, created_at, updated_at, stranger)
-		VALUES (?, ?, ?, '', ?, '', '{}', ?, ?, 1) ON CONFLICT (canonical) DO UPDATE SET canonical = excluded.canonical RETURNING id`,
-		email, canonical, hash, locale, micros(now), micros(now)).Scan(ctx, &id)
-	return id, err
+	if err := tx.NewRaw(`INSERT INTO recipients (email, canonical, address_hash, key_id, name, locale, time_zone, attributes, created_at, updated_at, stranger)
+		VALUES (?, ?, ?, ?, '', ?, '', '{}', ?, ?, 1) ON CONFLICT (canonical) DO UPDATE SET canonical = excluded.canonical RETURNING id, created_at`,
+		u.Email, u.Canonical, s.keys.HashAddress(u.Canonical), s.keys.AddressKey(), u.Language, now, now).Scan(ctx, &row); err != nil || row.CreatedAt != now {
+		return row.ID, err
+	}
+	return row.ID, s.carryOver(ctx, tx, u.Canonical)
 }
 
 // NoteConfirmationMail keeps the Message-ID of the mail that asks to confirm a sign-up.

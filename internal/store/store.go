@@ -25,8 +25,14 @@ import (
 
 // Keys are what of the secret file is stored with, but not in, the database.
 type Keys interface {
-	// HashAddress gives the keyed hash of a canonical address.
+	// HashAddress gives the keyed hash of a canonical address under the present
+	// key; OldAddressHashes gives those under the keys before it, newest first.
 	HashAddress(canonical string) []byte
+	OldAddressHashes(canonical string) [][]byte
+	// AddressKey is the id of the present key. AddressKeyPrint tells two keys of
+	// one id apart; it is empty when there is none of that id.
+	AddressKey() int
+	AddressKeyPrint(id int) string
 	audit.Macs
 }
 
@@ -37,6 +43,7 @@ type Store struct {
 	hot    statements
 	door   doorway
 	writer chan struct{} // full while somebody writes; nil on PostgreSQL
+	name   string        // of its connections; PostgreSQL only
 }
 
 // Open connects to sqlite:PATH or postgres://…; any other form is Invalid. It

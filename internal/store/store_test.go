@@ -38,7 +38,12 @@ func onBothAt(t *testing.T, test func(t *testing.T, s *store.Store, url string))
 
 func open(tb testing.TB, url string) *store.Store {
 	tb.Helper()
-	s, err := store.Open(tb.Context(), url, testKeys{})
+	return openWith(tb, url, testKeys{})
+}
+
+func openWith(tb testing.TB, url string, keys store.Keys) *store.Store {
+	tb.Helper()
+	s, err := store.Open(tb.Context(), url, keys)
 	must(tb, err)
 	tb.Cleanup(func() {
 		if err := s.Close(); err != nil {

@@ -19,8 +19,8 @@ func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) (added int64, er
 	err = s.inTx(ctx, "record opt-out", func(ctx context.Context, tx bun.Tx) error {
 		added = 0
 		var ids []int64
-		if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			SELECT address_hash, ?, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING RETURNING id`,
+		if err := tx.NewRaw(`INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
+			SELECT address_hash, key_id, ?, ?, ?, '', ? FROM recipients WHERE id = ? ON CONFLICT DO NOTHING RETURNING id`,
 			o.TopicID, posthaste.OptedOut, string(o.Channel), micros(time.Now()), o.RecipientID).Scan(ctx, &ids); err != nil {
 			return err
 		}
@@ -138,14 +138,14 @@ func (s *Store) LiftStopAll(ctx context.Context, recipientID int64) error {
 // and of the topics to which the recipient does not consent now: nobody else may bring consent to them in, once
 // the stop itself is lifted.
 func staySilent(ctx context.Context, tx bun.Tx, recipientID int64) error {
-	if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-		SELECT r.address_hash, -t.id, ?, 'stop', '', ? FROM recipients r CROSS JOIN notice_types t
+	if _, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
+		SELECT r.address_hash, r.key_id, -t.id, ?, 'stop', '', ? FROM recipients r CROSS JOIN notice_types t
 		JOIN notice_type_versions v ON v.type_id = t.id AND v.version = t.version AND v.kind = ? WHERE r.id = ? ON CONFLICT DO NOTHING`,
 		posthaste.OptedOut, micros(time.Now()), posthaste.Optional, recipientID); err != nil {
 		return err
 	}
-	_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-		SELECT r.address_hash, t.id, ?, 'stop', '', ? FROM recipients r CROSS JOIN topics t WHERE r.id = ? AND NOT EXISTS (SELECT 1 FROM consent_states c
+	_, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
+		SELECT r.address_hash, r.key_id, t.id, ?, 'stop', '', ? FROM recipients r CROSS JOIN topics t WHERE r.id = ? AND NOT EXISTS (SELECT 1 FROM consent_states c
 			WHERE c.recipient_id = r.id AND c.purpose = 'topic' AND c.topic_id = t.id AND c.decision = 'given') ON CONFLICT DO NOTHING`,
 		posthaste.OptedOut, micros(time.Now()), recipientID)
 	return err
@@ -154,6 +154,7 @@ func staySilent(ctx context.Context, tx bun.Tx, recipientID int64) error {
 type suppressionRow struct {
 	ID          int64
 	AddressHash []byte
+	KeyID       int64
 	TopicID     int64
 	Reason      posthaste.Reason
 	Evidence    string
@@ -161,10 +162,10 @@ type suppressionRow struct {
 	CreatedAt   int64
 }
 
-const suppressionColumns = "id, address_hash, topic_id, reason, evidence, actor, created_at"
+const suppressionColumns = "id, address_hash, key_id, topic_id, reason, evidence, actor, created_at"
 
 func (r suppressionRow) suppression() posthaste.Suppression {
-	return posthaste.Suppression{ID: r.ID, AddressHash: r.AddressHash, TopicID: r.TopicID, Reason: r.Reason,
+	return posthaste.Suppression{ID: r.ID, AddressHash: r.AddressHash, KeyID: r.KeyID, TopicID: r.TopicID, Reason: r.Reason,
 		Evidence: r.Evidence, Actor: r.Actor, CreatedAt: instant(r.CreatedAt)}
 }
 
@@ -173,14 +174,20 @@ func (r suppressionRow) suppression() posthaste.Suppression {
 func (s *Store) Suppress(ctx context.Context, canonical string, x posthaste.Suppression) (posthaste.Suppression, error) {
 	var row suppressionRow
 	err := s.inTx(ctx, "suppress", func(ctx context.Context, tx bun.Tx) error {
+		if err := s.carryOver(ctx, tx, canonical); err != nil {
+			return err
+		}
+		// Whoever is known has the hash that is stored, which is an older one until they are re-keyed.
+		const known = "FROM recipients WHERE canonical = ?0"
 		hash := s.keys.HashAddress(canonical)
-		added, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, topic_id, reason, evidence, actor, created_at)
-			VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`, hash, x.TopicID, x.Reason, x.Evidence, x.Actor, micros(time.Now()))
+		added, err := exec(ctx, tx, `INSERT INTO suppressions (address_hash, key_id, topic_id, reason, evidence, actor, created_at)
+			VALUES (coalesce((SELECT address_hash `+known+`), ?1), coalesce((SELECT key_id `+known+`), ?2), ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING`,
+			canonical, hash, s.keys.AddressKey(), x.TopicID, x.Reason, x.Evidence, x.Actor, micros(time.Now()))
 		if err != nil {
 			return err
 		}
-		if err := tx.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash = ? AND topic_id = ? AND reason = ?",
-			hash, x.TopicID, x.Reason).Scan(ctx, &row); err != nil {
+		if err := tx.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash = coalesce((SELECT address_hash "+known+"), ?1) AND topic_id = ?2 AND reason = ?3",
+			canonical, hash, x.TopicID, x.Reason).Scan(ctx, &row); err != nil {
 			return err
 		}
 		verb := "suppression.add"
@@ -197,8 +204,8 @@ func (s *Store) Suppress(ctx context.Context, canonical string, x posthaste.Supp
 func (s *Store) ListSuppressions(ctx context.Context, canonical string, after int64, limit int) ([]posthaste.Suppression, error) {
 	query := s.db.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 	if canonical != "" {
-		query = s.db.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash = ? AND id > ? ORDER BY id LIMIT ?",
-			s.keys.HashAddress(canonical), after, limit)
+		query = s.db.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash IN (?) AND id > ? ORDER BY id LIMIT ?",
+			bun.List(s.addressHashes(canonical)), after, limit)
 	}
 	var rows []suppressionRow
 	if err := query.Scan(ctx, &rows); err != nil {
