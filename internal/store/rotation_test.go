@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"posthaste"
 	"posthaste/internal/store"
@@ -454,4 +457,75 @@ func TestRestoreAcrossRotations(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestRekeyBesideAService re-keys while people opt out, are suppressed, erased
+// and imported again: on PostgreSQL the service may be up again by then.
+func TestRekeyBesideAService(t *testing.T) {
+	t.Parallel()
+	const people, hands = 120, 6
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		r := newRotation(t, s)
+		var addresses []string
+		ids := make([]int64, people)
+		for i := range people {
+			addresses = append(addresses, email(i))
+		}
+		r.bringIn(addresses...)
+		for i := range ids {
+			ids[i] = recipient(t, s, i).ID
+		}
+		rotate(t, s, 2)
+		var running errgroup.Group
+		for hand := range hands {
+			running.Go(func() error {
+				for i := hand; i < people; i += hands {
+					if err := withdraw(t.Context(), s, i, ids[i], r.topic.ID); err != nil {
+						return fmt.Errorf("person %d: %w", i, err)
+					}
+				}
+				return nil
+			})
+		}
+		rekeyAll(t, s)
+		must(t, running.Wait())
+		checkHashes(t, testkit.RawSQL(t, url), 2)
+		r.bringIn(addresses...)
+		for _, address := range addresses {
+			if r.allowed(address) {
+				t.Errorf("%s gets mail", address)
+			}
+		}
+	})
+}
+
+// withdraw silences one person in one of four ways, trying again when something was in its way.
+func withdraw(ctx context.Context, s *store.Store, n int, id, topicID int64) error {
+	steps := []func() error{
+		func() error {
+			_, err := s.OptOut(ctx, posthaste.OptOut{RecipientID: id, TopicID: topicID, Channel: posthaste.ByOneClick})
+			return err
+		},
+		func() error {
+			_, err := s.Suppress(ctx, email(n), posthaste.Suppression{TopicID: topicID, Reason: posthaste.Complaint})
+			return err
+		},
+		func() error { return s.SuppressErased(ctx, id) },
+		func() error { _, err := s.Erase(ctx, id, 0); return err },
+		func() error {
+			_, err := s.Import(ctx, posthaste.Import{TopicID: topicID, Evidence: evidence}, rowsOf(email(n)))
+			return err
+		},
+	}
+	ways := [][]int{{0}, {1}, {2, 3}, {0, 2, 3, 4}}
+	for _, step := range ways[n%len(ways)] {
+		err := steps[step]()
+		for errors.Is(err, posthaste.Unavailable) {
+			err = steps[step]()
+		}
+		if err != nil {
+			return fmt.Errorf("step %d: %w", step, err)
+		}
+	}
+	return nil
 }

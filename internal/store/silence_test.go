@@ -27,6 +27,7 @@ type person struct {
 	t        *rapid.T
 	ctx      context.Context
 	s        *store.Store
+	keys     *testKeys
 	form     posthaste.Form
 	topics   []posthaste.Topic
 	address  string
@@ -164,6 +165,13 @@ func (p *person) actions() map[string]func(*rapid.T) {
 			p.must(err)
 			p.wants[t], p.undo = saidYes, nil
 		},
+		"the secret is rotated": func(*rapid.T) { p.keys.rotated++ },
+		"re-keying comes to the person": func(*rapid.T) {
+			if p.refresh() {
+				_, err := p.s.Rekey(p.ctx, p.id-1, 1)
+				p.must(err)
+			}
+		},
 		"undo": func(*rapid.T) {
 			if p.undo == nil || !p.refresh() {
 				return
@@ -214,14 +222,17 @@ func (p *person) check(*rapid.T) {
 
 // TestWhoSaidNoStaysSilent tries what happens to one address in every order:
 // whoever opted out, complained or was erased gets no mail until they themselves
-// ask for it again.
+// ask for it again, however often the secret is rotated.
 func TestWhoSaidNoStaysSilent(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *store.Store) {
+	onBothAt(t, func(t *testing.T, _ *store.Store, url string) {
+		keys := &testKeys{}
+		s := openWith(t, url, keys)
 		f, topics := form(t, s, "a", "b")
 		var number atomic.Int64
 		rapid.Check(t, func(rt *rapid.T) {
-			p := &person{t: rt, ctx: t.Context(), s: s, form: f, topics: topics, wants: make([]will, 2), imported: make([]bool, 2),
+			keys.rotated = 0
+			p := &person{t: rt, ctx: t.Context(), s: s, keys: keys, form: f, topics: topics, wants: make([]will, 2), imported: make([]bool, 2),
 				address: fmt.Sprintf("p%d@example.com", number.Add(1))}
 			actions := p.actions()
 			actions[""] = p.check
