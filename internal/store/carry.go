@@ -3,9 +3,12 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/uptrace/bun"
+
+	"posthaste"
 )
 
 // An address has one hash for each line of the secret file. A suppression is
@@ -18,8 +21,8 @@ func (s *Store) addressHashes(canonical string) [][]byte {
 	return append([][]byte{s.keys.HashAddress(canonical)}, s.keys.OldAddressHashes(canonical)...)
 }
 
-// carryOver has suppressions under older keys stand under the present one, of
-// addresses that are no recipient's or one's who has just been added: one who
+// carryOver has what is suppressed under older keys stand under the present one,
+// of addresses that are no recipient's or one's who has just been added: whoever
 // was erased is known by such a hash alone. Without older keys it does nothing.
 func (s *Store) carryOver(ctx context.Context, tx bun.Tx, canonicals ...string) error {
 	var pairs []bun.TupleValues
@@ -31,43 +34,92 @@ func (s *Store) carryOver(ctx context.Context, tx bun.Tx, canonicals ...string) 
 	if len(pairs) == 0 {
 		return nil
 	}
-	_, _, err := s.carry(ctx, tx, s.hashPairs(pairs))
+	// Not away from a recipient who still has the older hash.
+	_, _, err := s.carry(ctx, tx, tx.NewRaw(`SELECT column2?0, column3?0 FROM (VALUES ?1) AS v
+		WHERE NOT EXISTS (SELECT 1 FROM recipients r WHERE r.canonical = column1 AND r.address_hash = column2?0)`, s.asBytes(), bun.List(pairs)))
 	return err
 }
 
-// carryStaged does that for all addresses of an import.
+// asBytes follows a hash in a list of values, which PostgreSQL takes for a text.
+func (s *Store) asBytes() bun.Safe { return bun.Safe(s.pick("::bytea", "")) }
+
+// carryStaged does that for all addresses of an import, which are recipients' by then.
 func (s *Store) carryStaged(ctx context.Context, tx bun.Tx) error {
 	var pairs []string
 	for _, column := range s.olderColumns() {
-		pairs = append(pairs, "SELECT canonical, "+column+", address_hash FROM staged")
+		pairs = append(pairs, "SELECT s."+column+", s.address_hash FROM staged s JOIN recipients r ON r.canonical = s.canonical AND r.address_hash = s.address_hash")
 	}
 	if len(pairs) == 0 {
 		return nil
+	}
+	if err := s.analyze(ctx, tx, "staged"); err != nil {
+		return err
 	}
 	_, _, err := s.carry(ctx, tx, tx.NewRaw(strings.Join(pairs, " UNION ALL ")))
 	return err
 }
 
-// hashPairs makes rows of a canonical address, an older hash and the present one a query.
-func (s *Store) hashPairs(rows []bun.TupleValues) *bun.RawQuery {
-	bytes := s.pick("::bytea", "")
-	return s.db.NewRaw("SELECT column1, column2"+bytes+", column3"+bytes+" FROM (VALUES ?) AS pairs", bun.List(rows))
+// scope is what there is one suppression for.
+type scope struct {
+	hash    string
+	topicID int64
+	reason  posthaste.Reason
 }
 
-// carry moves suppressions from older hashes to the present ones, but not away
-// from a recipient who still has the older hash. Of several for one scope and
-// reason the latest is moved, unless there is one already; the rest are doubles
-// and go.
+// carry moves suppressions between pairs of an older hash and the present one.
+// Of several for one scope the latest is moved, unless one is there already; the
+// others are doubles and go.
 func (s *Store) carry(ctx context.Context, tx bun.Tx, pairs *bun.RawQuery) (moved, doubles int64, err error) {
-	// suppressions (address_hash, topic_id, reason) and recipients (canonical) are the indexes of these scans.
-	const from = `WITH pairs (canonical, older, present) AS (?0), found AS (SELECT x.id, x.topic_id, x.reason, pairs.present FROM pairs JOIN suppressions x ON x.address_hash = pairs.older
-		WHERE NOT EXISTS (SELECT 1 FROM recipients r WHERE r.canonical = pairs.canonical AND r.address_hash = pairs.older)) `
-	const double = "SELECT 1 FROM suppressions y WHERE y.address_hash = found.present AND y.topic_id = found.topic_id AND y.reason = found.reason"
-	moved, err = exec(ctx, tx, from+`UPDATE suppressions SET address_hash = m.present, key_id = ?1 FROM (SELECT max(id) AS id, present FROM found
-		WHERE NOT EXISTS (`+double+`) GROUP BY present, topic_id, reason) AS m WHERE suppressions.id = m.id`, pairs, s.keys.AddressKey())
-	if err != nil {
-		return 0, 0, fmt.Errorf("carry suppressions over: %w", err)
+	var found []struct {
+		ID, TopicID int64
+		Reason      posthaste.Reason
+		Present     []byte
 	}
-	doubles, err = exec(ctx, tx, from+"DELETE FROM suppressions WHERE id IN (SELECT id FROM found WHERE EXISTS ("+double+"))", pairs)
-	return moved, doubles, err
+	// suppressions (address_hash, topic_id, reason) is the index of these scans.
+	if err := tx.NewRaw("WITH pairs (older, present) AS (?) SELECT x.id, x.topic_id, x.reason, pairs.present FROM pairs JOIN suppressions x ON x.address_hash = pairs.older ORDER BY x.id DESC",
+		pairs).Scan(ctx, &found); err != nil || len(found) == 0 {
+		return 0, 0, err
+	}
+	there := map[scope]bool{}
+	for part := range slices.Chunk(found, carryBatch) {
+		hashes := make([][]byte, len(part))
+		for i, f := range part {
+			hashes[i] = f.Present
+		}
+		var rows []suppressionRow
+		if err := tx.NewRaw("SELECT "+suppressionColumns+" FROM suppressions WHERE address_hash IN (?)", bun.List(hashes)).Scan(ctx, &rows); err != nil {
+			return 0, 0, err
+		}
+		for _, r := range rows {
+			there[scope{string(r.AddressHash), r.TopicID, r.Reason}] = true
+		}
+	}
+	var moving []bun.TupleValues
+	var double []int64
+	for i, f := range found {
+		if i > 0 && found[i-1].ID == f.ID { // a pair may come twice
+			continue
+		}
+		if of := (scope{string(f.Present), f.TopicID, f.Reason}); there[of] {
+			double = append(double, f.ID)
+		} else {
+			there[of] = true
+			moving = append(moving, bun.Tuple([]any{f.ID, f.Present}))
+		}
+	}
+	for part := range slices.Chunk(moving, carryBatch) {
+		if _, err := exec(ctx, tx, "WITH v (id, hash) AS (VALUES ?) UPDATE suppressions SET address_hash = v.hash?, key_id = ? FROM v WHERE suppressions.id = v.id",
+			bun.List(part), s.asBytes(), s.keys.AddressKey()); err != nil {
+			return 0, 0, fmt.Errorf("carry suppressions over: %w", err)
+		}
+	}
+	for part := range slices.Chunk(double, carryBatch) {
+		if _, err := exec(ctx, tx, "DELETE FROM suppressions WHERE id IN (?)", bun.List(part)); err != nil {
+			return 0, 0, fmt.Errorf("remove doubles: %w", err)
+		}
+	}
+	return int64(len(moving)), int64(len(double)), nil
 }
+
+// carryBatch is the most suppressions of one statement.
+const carryBatch = 1000

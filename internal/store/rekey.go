@@ -67,9 +67,9 @@ func (s *Store) rekeyOnce(ctx context.Context, tx bun.Tx, which string, after in
 	var pairs, changed []bun.TupleValues
 	for _, r := range rows {
 		present := s.keys.HashAddress(r.Canonical)
-		for _, old := range append(s.keys.OldAddressHashes(r.Canonical), r.AddressHash) {
+		for _, old := range append(s.keys.OldAddressHashes(r.Canonical), r.AddressHash) { // which may be one of them
 			if !bytes.Equal(old, present) {
-				pairs = append(pairs, bun.Tuple([]any{r.Canonical, old, present}))
+				pairs = append(pairs, bun.Tuple([]any{old, present}))
 			}
 		}
 		if r.KeyID != key {
@@ -77,13 +77,14 @@ func (s *Store) rekeyOnce(ctx context.Context, tx bun.Tx, which string, after in
 		}
 	}
 	if len(changed) > 0 {
-		if _, err := exec(ctx, tx, "WITH v (id, hash) AS (VALUES ?) UPDATE recipients SET address_hash = v.hash"+s.pick("::bytea", "")+", key_id = ? FROM v WHERE recipients.id = v.id",
-			bun.List(changed), key); err != nil {
+		if _, err := exec(ctx, tx, "WITH v (id, hash) AS (VALUES ?) UPDATE recipients SET address_hash = v.hash?, key_id = ? FROM v WHERE recipients.id = v.id",
+			bun.List(changed), s.asBytes(), key); err != nil {
 			return done, err
 		}
 	}
 	done = Rekeyed{Last: rows[len(rows)-1].ID, Recipients: int64(len(rows))}
-	if done.Suppressions, done.Doubles, err = s.carry(ctx, tx, s.hashPairs(pairs)); err != nil || len(changed) == 0 && done.Suppressions+done.Doubles == 0 {
+	query := "SELECT column1?0, column2?0 FROM (VALUES ?1) AS v"
+	if done.Suppressions, done.Doubles, err = s.carry(ctx, tx, tx.NewRaw(query, s.asBytes(), bun.List(pairs))); err != nil || len(changed) == 0 && done.Suppressions+done.Doubles == 0 {
 		return done, err
 	}
 	return done, s.appendAudit(ctx, tx, did(ctx, "secret.rekey", "secret", "key_id", strconv.FormatInt(key, 10),
