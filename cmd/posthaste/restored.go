@@ -104,23 +104,9 @@ func (restoredCommand) Run(e *environment) error {
 		return err
 	}
 	defer broker.Close()
-	mark, err := findMark(e.ctx, db, broker)
-	if err != nil {
+	if err := replay(e, db, broker); err != nil {
 		return err
 	}
-	if mark.Sequence == 0 {
-		fmt.Fprintln(e.out, "The backup does not say since when suppressions are missing, or the broker lost its data: all that are kept there are replayed.")
-	}
-	var seen, added int64
-	err = broker.ReplaySuppressions(e.ctx, mark.Sequence, func(ctx context.Context, batch []posthaste.Suppression) error {
-		n, err := db.RestoreSuppressions(ctx, batch)
-		seen, added = seen+int64(len(batch)), added+n
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(e.out, "%d suppressions were kept since the backup; %d of them were missing and are in force again.\n", seen, added)
 	erased, err := eraseAgain(e, db)
 	if err != nil {
 		return err
@@ -159,6 +145,33 @@ func (restoredCommand) Run(e *environment) error {
 		held += n
 	}
 	fmt.Fprintf(e.out, "%d campaigns and announcements are held. The service can be started.\n", held)
+	return nil
+}
+
+// replay puts the suppressions in force again that the backup lacks.
+func replay(e *environment, db *store.Store, broker *bus.Bus) error {
+	mark, err := findMark(e.ctx, db, broker)
+	if err != nil {
+		return err
+	}
+	if mark.Sequence == 0 {
+		fmt.Fprintln(e.out, "The backup does not say since when suppressions are missing, or the broker lost its data: all that are kept there are replayed.")
+	}
+	var seen, added int64
+	err = broker.ReplaySuppressions(e.ctx, mark.Sequence, func(ctx context.Context, batch []posthaste.Suppression) error {
+		n, err := db.RestoreSuppressions(ctx, batch)
+		seen, added = seen+int64(len(batch)), added+n
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	// The secret may have been rotated between the backup and what is replayed.
+	rejoined, err := rekeyAll(e, db, -1, db.RejoinSuppressions)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, "%d suppressions were kept since the backup; %d of them were missing and are in force again.\n", seen, max(added-rejoined.Doubles, 0))
 	return nil
 }
 

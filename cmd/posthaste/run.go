@@ -24,6 +24,7 @@ type commands struct {
 	Sink     sinkCommand     `cmd:"" help:"Run an SMTP server that takes every message and keeps none, to try sending out."`
 	Key      keyCommand      `cmd:"" help:"API keys."`
 	Audit    auditCommand    `cmd:"" help:"The log of all operations."`
+	Secret   secretCommand   `cmd:"" help:"The secret file."`
 }
 
 // environment is what a command runs in.

@@ -236,24 +236,14 @@ func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, batch []*acc
 		if err := find(); err != nil {
 			return err
 		}
-		var rows []bun.TupleValues
-		var fresh []string
-		for _, canonical := range part {
-			if n := notices[canonical]; ids[canonical] == 0 {
-				fresh = append(fresh, canonical)
-				rows = append(rows, bun.Tuple([]any{n.Email, canonical, s.keys.HashAddress(canonical), s.keys.AddressKey(), n.Name, n.Locale, "", "{}", micros(now), micros(now)}))
-			}
-		}
-		if len(rows) == 0 {
+		fresh := slices.DeleteFunc(part, func(canonical string) bool { return ids[canonical] != 0 })
+		if len(fresh) == 0 {
 			continue
 		}
-		if _, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, key_id, name, locale, time_zone, attributes, created_at, updated_at)
-			VALUES ? ON CONFLICT (canonical) DO NOTHING`, bun.List(rows)); err != nil {
+		if err := s.addNoticed(ctx, tx, notices, fresh, now); err != nil {
 			return err
 		}
-		if err := s.carryOver(ctx, tx, fresh...); err != nil {
-			return err
-		}
+		part = fresh
 		if err := find(); err != nil {
 			return err
 		}
@@ -273,6 +263,20 @@ func (s *Store) findOrAddRecipients(ctx context.Context, tx bun.Tx, batch []*acc
 	}
 	_, err := exec(ctx, tx, "UPDATE recipients SET stranger = 0 WHERE id IN (?)", bun.List(served))
 	return err
+}
+
+// addNoticed adds recipients of notices who are not known.
+func (s *Store) addNoticed(ctx context.Context, tx bun.Tx, notices map[string]posthaste.Notice, fresh []string, now time.Time) error {
+	rows := make([]bun.TupleValues, len(fresh))
+	for i, canonical := range fresh {
+		n := notices[canonical]
+		rows[i] = bun.Tuple([]any{n.Email, canonical, s.keys.HashAddress(canonical), s.keys.AddressKey(), n.Name, n.Locale, "", "{}", micros(now), micros(now)})
+	}
+	if _, err := exec(ctx, tx, `INSERT INTO recipients (email, canonical, address_hash, key_id, name, locale, time_zone, attributes, created_at, updated_at)
+		VALUES ? ON CONFLICT (canonical) DO NOTHING`, bun.List(rows)); err != nil {
+		return err
+	}
+	return s.carryOver(ctx, tx, fresh...)
 }
 
 // addNotices writes the notices of all calls and gives them their ids.

@@ -94,6 +94,9 @@ func (s *Store) rekeyOnce(ctx context.Context, tx bun.Tx, which string, after in
 // FinishRekey gives sign-ups and requests of those who are known the hashes of
 // their recipients. Until then they are found by the older ones.
 func (s *Store) FinishRekey(ctx context.Context) error {
+	if len(s.keys.OldAddressHashes("")) == 0 {
+		return nil
+	}
 	return s.inTx(ctx, "finish re-keying", func(ctx context.Context, tx bun.Tx) error {
 		details := []string{"key_id", strconv.Itoa(s.keys.AddressKey())}
 		var changed int64
