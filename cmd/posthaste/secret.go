@@ -36,41 +36,52 @@ func (secretRotateCommand) Run(e *environment) error {
 	}
 	if older > 0 {
 		fmt.Fprintf(e.out, "%d recipients do not rest on the last line of the secret file yet. They come first, and no further line is added.\n", older)
-	} else if older, err = addLine(e, db); err != nil {
+	} else if err := addLine(e, db); err != nil {
+		return err
+	}
+	if err := rekey(e, db); err != nil {
+		return fmt.Errorf("the rotation is not finished, and everything holds; run it again: %w", err)
+	}
+	return nil
+}
+
+// rekey has all recipients rest on the last line and prints how many those were.
+func rekey(e *environment, db *store.Store) error {
+	older, _, err := db.CountOlder(e.ctx)
+	if err != nil {
 		return err
 	}
 	done, err := rekeyAll(e, db, older, db.Rekey)
 	if err != nil {
-		return fmt.Errorf("the rotation is not finished, and everything holds; run it again: %w", err)
+		return err
 	}
-	fmt.Fprintf(e.out, "%d recipients and %d suppressions rest on the last line now.\n", done.Recipients, done.Suppressions)
 	_, left, err := db.CountOlder(e.ctx)
 	if err != nil {
 		return err
 	}
+	fmt.Fprintf(e.out, "%d recipients and %d suppressions rest on the last line now.\n", done.Recipients, done.Suppressions)
 	fmt.Fprintf(e.out, "%d suppressions stay on older lines, of addresses that are nobody's now. They hold too, as long as no line is removed.\n", left)
 	return nil
 }
 
-// addLine adds a line, has the database know it, and gives how many recipients are to be re-keyed.
-func addLine(e *environment, db *store.Store) (older int64, err error) {
+// addLine adds a line and has the database know it.
+func addLine(e *environment, db *store.Store) error {
 	if err := db.Alone(e.ctx); err != nil {
-		return 0, err
+		return err
 	}
 	id, err := token.AddLine(e.config.SecretFile)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	keys, err := token.Load(e.config.SecretFile)
 	if err == nil {
 		err = db.UseKeys(e.ctx, keys)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("the secret file has a new line %d, which the database does not know yet; run it again: %w", id, err)
+		return fmt.Errorf("the secret file has a new line %d, which the database does not know yet; run it again: %w", id, err)
 	}
 	fmt.Fprintf(e.out, "The secret file has a new line, %d. Nothing runs without it: copy the file to every machine, and to its backup, now.\n", id)
-	older, _, err = db.CountOlder(e.ctx)
-	return older, err
+	return nil
 }
 
 // rekeyAll repeats a step until nobody is left, and gives the sum. size is how

@@ -62,7 +62,7 @@ func replace(path string, text []byte) error {
 		return err
 	}
 	_, err = file.Write(text)
-	if err = errors.Join(err, keepOwner(file, info), file.Chmod(info.Mode().Perm()), file.Sync(), file.Close()); err == nil {
+	if err = errors.Join(err, file.Chmod(info.Mode().Perm()), keepOwner(file, info), file.Sync(), file.Close()); err == nil {
 		err = os.Rename(fresh, path)
 	}
 	if err != nil {
