@@ -46,7 +46,7 @@ func checkHashes(tb testing.TB, db *sql.DB, lines int) {
 	rows, err := db.QueryContext(tb.Context(), "SELECT canonical, address_hash, key_id FROM recipients")
 	must(tb, err)
 	defer rows.Close()
-	known := map[string]string{}
+	known, right := map[string]string{}, map[string]int{}
 	for rows.Next() {
 		var canonical string
 		var hash []byte
@@ -58,19 +58,24 @@ func checkHashes(tb testing.TB, db *sql.DB, lines int) {
 				if !bytes.Equal(here, hash) {
 					tb.Errorf("%s is not hashed under its key %d", canonical, key)
 				}
+				right[string(here)] = line
 				continue
 			}
 			known[string(here)] = canonical
 		}
 	}
 	must(tb, rows.Err())
-	found, err := db.QueryContext(tb.Context(), "SELECT address_hash, reason FROM suppressions")
+	found, err := db.QueryContext(tb.Context(), "SELECT address_hash, reason, key_id FROM suppressions")
 	must(tb, err)
 	defer found.Close()
 	for found.Next() {
 		var hash []byte
 		var reason string
-		must(tb, found.Scan(&hash, &reason))
+		var key int
+		must(tb, found.Scan(&hash, &reason, &key))
+		if line := right[string(hash)]; line > 0 && line != max(key, 1) {
+			tb.Errorf("%s is under key %d and says %d", reason, line, key)
+		}
 		if canonical := known[string(hash)]; canonical != "" {
 			tb.Errorf("%s of %s is under another hash than the recipient", reason, canonical)
 		}
@@ -109,7 +114,15 @@ var returns = map[string]func(r rotation, address string){
 			r.tb.Error("the sign-up was not let in")
 		}
 	},
-	"suppress": func(r rotation, address string) { r.suppress(address, posthaste.Manual) },
+	"suppress": func(r rotation, address string) {
+		for _, x := range r.list(address) { // which is there already
+			again, err := r.s.Suppress(r.tb.Context(), address, posthaste.Suppression{TopicID: x.TopicID, Reason: x.Reason})
+			if must(r.tb, err); again.ID != x.ID {
+				r.tb.Errorf("%s of %s is there twice", x.Reason, address)
+			}
+		}
+		r.suppress(address, posthaste.Manual)
+	},
 	"list": func(r rotation, address string) {
 		if len(r.list(address)) == 0 {
 			r.tb.Errorf("nothing is listed of %s", address)
@@ -362,6 +375,9 @@ func TestBindAddressKey(t *testing.T) {
 		if !s.Single() {
 			wantKind(t, s.Alone(t.Context()), posthaste.Conflict)
 			wantKind(t, s.UseKeys(t.Context(), testKeys{1}), posthaste.Conflict)
+			if x, err := s.Suppress(t.Context(), "a@example.com", posthaste.Suppression{Reason: posthaste.Manual}); err != nil || x.KeyID != 1 {
+				t.Errorf("it goes on under key %d, %v", x.KeyID, err)
+			}
 		}
 		must(t, other.BindSecret(t.Context(), "one")) // nothing has changed
 		must(t, other.Close())
