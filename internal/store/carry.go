@@ -76,7 +76,7 @@ func (s *Store) carry(ctx context.Context, tx bun.Tx, pairs *bun.RawQuery) (move
 		Present     []byte
 	}
 	// suppressions (address_hash, topic_id, reason) is the index of these scans.
-	if err := tx.NewRaw("WITH pairs (older, present) AS (?) SELECT x.id, x.topic_id, x.reason, pairs.present FROM pairs JOIN suppressions x ON x.address_hash = pairs.older ORDER BY x.id DESC",
+	if err := tx.NewRaw("WITH pairs (older, present) AS (?) SELECT x.id, x.topic_id, x.reason, pairs.present FROM pairs JOIN suppressions x ON x.address_hash = pairs.older ORDER BY x.created_at DESC, x.id",
 		pairs).Scan(ctx, &found); err != nil || len(found) == 0 {
 		return 0, 0, err
 	}

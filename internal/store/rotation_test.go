@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -315,6 +316,18 @@ func TestInterruptedRotation(t *testing.T) {
 			t.Errorf("a second run: %+v", again)
 		}
 		must(t, s.UndoOptOut(t.Context(), posthaste.OptOut{RecipientID: r.add(silent[0])}, undoable))
+		entries, err := s.ListAudit(t.Context(), posthaste.AuditFilter{Action: "secret.rekey"}, 0, 10)
+		must(t, err)
+		var recipients, suppressions int
+		for _, e := range entries {
+			var n, m int
+			_, err := fmt.Sscan(e.Details["recipients"]+" "+e.Details["suppressions"]+" "+e.Details["key_id"], &n, &m, new(int))
+			must(t, err)
+			recipients, suppressions = recipients+n, suppressions+m
+		}
+		if len(entries) != 4 || recipients != 7 || suppressions != 9 {
+			t.Errorf("the log tells of %d recipients and %d suppressions in %d steps", recipients, suppressions, len(entries))
+		}
 		checkHashes(t, db, 2)
 	})
 }
@@ -471,6 +484,27 @@ func TestRestoreAcrossRotations(t *testing.T) {
 			if found := r.list(address); r.allowed(address) || len(found) != 1 || !found[0].CreatedAt.Equal(at) || found[0].KeyID != 2 {
 				t.Errorf("%s gets mail %t: %+v", address, r.allowed(address), found)
 			}
+		}
+	})
+}
+
+// TestLatestErasureCounts: of two under different keys the later one tells
+// whether a backup has the person back.
+func TestLatestErasureCounts(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *store.Store) {
+		r := newRotation(t, s)
+		id := r.add("ada@example.com")
+		rotate(t, s, 3)
+		erased := func(line int, at time.Duration) posthaste.Suppression {
+			return posthaste.Suppression{AddressHash: hashUnder(line, "ada@example.com"), KeyID: int64(line), Reason: posthaste.Erased, CreatedAt: time.Now().Add(at)}
+		}
+		_, err := s.RestoreSuppressions(t.Context(), []posthaste.Suppression{erased(2, time.Hour), erased(1, -time.Hour)})
+		must(t, err)
+		done, err := s.RejoinSuppressions(t.Context(), 0, 10)
+		must(t, err)
+		if ids, err := s.ListErasedAgain(t.Context(), 10); err != nil || !slices.Equal(ids, []int64{id}) || done.Suppressions != 1 || done.Doubles != 1 {
+			t.Errorf("to be erased again: %v, %v; %+v", ids, err, done)
 		}
 	})
 }
