@@ -203,6 +203,32 @@ func TestRotateSecretGoesOn(t *testing.T) {
 	})
 }
 
+// TestLineAddedByHand is taken into use, where the program cannot write the file,
+// once nobody else runs.
+func TestLineAddedByHand(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, env []string) {
+		p := start(t, env)
+		p.addTopic()
+		p.importCSV("weekly", readers)
+		secret := filepath.Join(dataDir(env), "secret")
+		longer := readFile(t, secret) + "2 " + strings.Repeat("ab", 32) + "\n"
+		writeFile(t, secret, longer)
+		for _, args := range [][]string{{"key", "list"}, {"secret", "rotate"}} {
+			if text := refused(t, env, args...); !strings.Contains(text, "another posthaste is") {
+				t.Errorf("while it runs: %s", text)
+			}
+		}
+		must(t, p.stop())
+		if out := command(t, env, "secret", "rotate"); !strings.Contains(out, "no further line is added") || !strings.Contains(out, "4 recipients and 0 suppressions rest on the last line") {
+			t.Error(out)
+		}
+		if readFile(t, secret) != longer {
+			t.Error("the secret file was changed")
+		}
+	})
+}
+
 // TestRestoredAcrossARotation puts back a database from before a rotation: what
 // was said before it and after it, since the backup, is in force.
 func TestRestoredAcrossARotation(t *testing.T) {
