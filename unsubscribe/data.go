@@ -21,11 +21,11 @@ import (
 // Request records what somebody asks for about the data of an address and has a
 // link sent there: whoever reads the mailbox is the person. It is the one way for
 // every channel. Nothing is sent to an address about which nothing is held, or
-// when too many links were asked for.
-func (s *Service) Request(ctx context.Context, addr address.Address, locale string, q posthaste.Request) (posthaste.Request, error) {
+// when too many links were asked for; sent tells.
+func (s *Service) Request(ctx context.Context, addr address.Address, locale string, q posthaste.Request) (_ posthaste.Request, sent bool, err error) {
 	q, mail, err := s.store.AddRequest(ctx, addr.Canonical(), q)
 	if err != nil || !mail {
-		return q, err
+		return q, false, err
 	}
 	parts := s.mailParts("/d/" + s.keys.Seal(token.Data, token.Claims{RecipientID: q.RecipientID, Number: q.ID}))
 	write := pages.DataMail
@@ -34,10 +34,10 @@ func (s *Service) Request(ctx context.Context, addr address.Address, locale stri
 	}
 	text, err := write(pages.Match("", locale), parts)
 	if err != nil {
-		return q, err
+		return q, false, err
 	}
 	_, err = s.courier.Send(ctx, posthaste.DataNotice, addr.String(), text)
-	return q, err
+	return q, err == nil, err
 }
 
 // Erase removes all that is held about a recipient; once it returns no mail to
@@ -87,19 +87,51 @@ func (s *Service) asked(c echo.Context) (q posthaste.Request, gone bool, err err
 	return q, err == nil && !q.LinkWorks(time.Now()), err
 }
 
-// showData shows what is held, or the receipt once it is erased.
+// showData shows a button, or the receipt once the data are erased. A scanner
+// that follows the link sees nothing of them, and ends no request.
 func (s *Service) showData(c echo.Context) error {
 	q, gone, err := s.asked(c)
 	if err != nil {
 		return err
 	}
+	return s.writeClosed(c, q, gone)
+}
+
+func (s *Service) writeClosed(c echo.Context, q posthaste.Request, gone bool) error {
 	if gone {
 		return s.writeData(c, http.StatusGone, pages.YourData{Lang: languageOf(c), Gone: true})
 	}
 	if q.RecipientID == 0 {
 		return s.writeReceipt(c, languageOf(c), q.Receipt)
 	}
-	return s.writeExport(c, q)
+	r, err := s.store.FindRecipient(c.Request().Context(), q.RecipientID)
+	if err != nil {
+		return err
+	}
+	path := "/d/" + c.Param("token")
+	return s.writeData(c, http.StatusOK, pages.YourData{Lang: languageOf(c, r.Locale), Masked: mask(r.Email), Kind: string(q.Kind), ShowAction: path, EraseAction: path})
+}
+
+// actOnData carries out one of the buttons of the page.
+func (s *Service) actOnData(c echo.Context) error {
+	q, gone, err := s.asked(c)
+	if err != nil {
+		return err
+	}
+	form, err := readForm(c, oneClickLimit)
+	if err != nil {
+		return err
+	}
+	switch {
+	case gone || q.RecipientID == 0:
+	case form.Get("show") == "yes":
+		return s.writeExport(c, q)
+	case form.Get("download") == "json":
+		return s.downloadData(c, q)
+	case form.Get("erase") == "yes":
+		return s.eraseData(c, q)
+	}
+	return s.writeClosed(c, q, gone)
 }
 
 func (s *Service) writeExport(c echo.Context, q posthaste.Request) error {
@@ -110,7 +142,7 @@ func (s *Service) writeExport(c echo.Context, q posthaste.Request) error {
 	lang := languageOf(c, out.Person.Locale)
 	path := "/d/" + c.Param("token")
 	return s.writeData(c, http.StatusOK, pages.YourData{Lang: lang, Masked: mask(out.Person.Email), Kind: string(q.Kind), Sections: sections(lang, out),
-		JSON: path + "/data.json", EraseAction: path})
+		DownloadAction: path, EraseAction: path})
 }
 
 // readExport reads what is held, notes that it was shown, and ends a request
@@ -124,21 +156,14 @@ func (s *Service) readExport(c echo.Context, q posthaste.Request) (posthaste.Exp
 	if err := s.store.Audit(ctx, "recipient.export", fmt.Sprintf("recipient/%d", q.RecipientID), "request", fmt.Sprint(q.ID)); err != nil {
 		return out, err
 	}
-	if q.Kind == posthaste.AccessRequest && c.Request().Method == http.MethodGet {
+	if q.Kind == posthaste.AccessRequest {
 		return out, s.store.EndRequest(ctx, q.ID)
 	}
 	return out, nil
 }
 
 // downloadData gives the same as a file (GDPR Art. 20: machine-readable).
-func (s *Service) downloadData(c echo.Context) error {
-	q, gone, err := s.asked(c)
-	if err != nil {
-		return err
-	}
-	if gone || q.RecipientID == 0 {
-		return s.showData(c)
-	}
+func (s *Service) downloadData(c echo.Context, q posthaste.Request) error {
 	out, err := s.readExport(c, q)
 	if err != nil {
 		return err
@@ -155,19 +180,8 @@ func (s *Service) downloadData(c echo.Context) error {
 	return c.Blob(http.StatusOK, echo.MIMEApplicationJSON, text)
 }
 
-// eraseData deletes, and shows the receipt. Once done it says so again.
-func (s *Service) eraseData(c echo.Context) error {
-	q, gone, err := s.asked(c)
-	if err != nil {
-		return err
-	}
-	form, err := readForm(c, oneClickLimit)
-	if err != nil {
-		return err
-	}
-	if gone || q.RecipientID == 0 || form.Get("erase") != "yes" {
-		return s.showData(c)
-	}
+// eraseData deletes, and shows the receipt.
+func (s *Service) eraseData(c echo.Context, q posthaste.Request) error {
 	r, err := s.store.FindRecipient(c.Request().Context(), q.RecipientID)
 	if err != nil {
 		return err

@@ -22,8 +22,16 @@ func TestPeopleSeeTheirData(t *testing.T) {
 		t.Fatalf("sent %+v", h.sent)
 	}
 	link := h.sent[0].link(t)
-	page := h.do(http.MethodGet, link, "", "").wantStatus(t, 200)
-	file := h.do(http.MethodGet, link+"/data.json", "", "").wantStatus(t, 200)
+	for range 20 { // scanners
+		if body := h.do(http.MethodGet, link, "", "").wantStatus(t, 200).body; strings.Contains(body, "Weekly") || strings.Contains(body, email(0)) {
+			t.Fatalf("whoever follows the link sees the data: %s", body)
+		}
+	}
+	if open, err := h.store.ListRequests(t.Context(), posthaste.RequestOpen, 0, 10); err != nil || len(open) != 1 {
+		t.Fatalf("a link that was looked at ended the request: %+v %v", open, err)
+	}
+	page := h.do(http.MethodPost, link, form, "show=yes").wantStatus(t, 200)
+	file := h.do(http.MethodPost, link, form, "download=json").wantStatus(t, 200)
 	var out posthaste.Export
 	must(t, json.Unmarshal([]byte(file.body), &out))
 	if out.Person.Email != email(0) || len(out.Consents) != 2 || out.Consents[0].Wording != "yes" || !slices.Contains(out.Receivers, "mx.example.com: each mail; so that it is delivered") {
@@ -77,5 +85,5 @@ func TestPeopleDeleteTheirData(t *testing.T) {
 	// Old links stay truthful, and show nothing any more.
 	h.do(http.MethodPost, "/u/"+h.oneClickToken(0, 0), form, oneClick).wantStatus(t, 200)
 	h.do(http.MethodGet, "/p/"+h.preferencesToken(0), "", "").wantStatus(t, 404)
-	h.do(http.MethodGet, link+"/data.json", "", "").wantStatus(t, 200)
+	h.do(http.MethodPost, link, form, "download=json").wantStatus(t, 200)
 }

@@ -44,13 +44,9 @@ func (h *house) try(t *testing.T, path, kind, body string, statuses ...int) answ
 	return a
 }
 
-// sendable leaves out what no client can send as a header.
-func sendable(t *testing.T, header string) {
-	t.Helper()
-	if !httpguts.ValidHeaderFieldValue(header) {
-		t.Skip("it cannot stand in a header")
-	}
-}
+// sendable reports whether a client can send a text as a header; nothing is
+// asked of others.
+func sendable(header string) bool { return httpguts.ValidHeaderFieldValue(header) }
 
 // reference is how the standard library reads a form.
 func reference(kind, body string) url.Values {
@@ -94,7 +90,9 @@ func FuzzSignUp(f *testing.F) {
 	h.eachForm(func(kind, body string) { f.Add(kind, body) })
 	db := testkit.RawSQL(f, h.db)
 	f.Fuzz(func(t *testing.T, kind, body string) {
-		sendable(t, kind)
+		if !sendable(kind) {
+			return
+		}
 		h.sent = nil
 		consents := count(t, db, "consents")
 		a := h.try(t, "/s/news", kind, body, http.StatusOK, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity)
@@ -154,7 +152,9 @@ func FuzzForms(f *testing.F) {
 	})
 	g := &guest{house: h, db: testkit.RawSQL(f, h.db)}
 	f.Fuzz(func(t *testing.T, page byte, kind, body string) {
-		sendable(t, kind)
+		if !sendable(kind) {
+			return
+		}
 		h.tb = t
 		said := reference(kind, body)
 		send := func(path string, statuses ...int) (taken bool) {
@@ -245,7 +245,9 @@ func FuzzAcceptLanguage(f *testing.F) {
 		if !tags[got] || got != "en" && !strings.Contains(strings.ToLower(accept+","+lang), got) {
 			t.Errorf("%q %q: %q", accept, lang, got)
 		}
-		sendable(t, accept)
+		if !sendable(accept) {
+			return
+		}
 		h.tb = t
 		a := h.do(http.MethodGet, "/s/news?lang="+url.QueryEscape(lang), "", "", "Accept-Language", accept).wantStatus(t, http.StatusOK)
 		if shown := langOf.FindStringSubmatch(a.body); shown == nil || shown[1] != pages.Match(strings.Trim(accept, " \t"), lang) {

@@ -207,7 +207,7 @@ func TestForgedTokensAreAllAnsweredAlike(t *testing.T) {
 			h.wantAnswer(want, http.MethodPost, path+"forged", strings.Repeat("x", 32<<10))
 		}
 		for _, mutant := range every(60, everyChange(tokens[token.Data])) {
-			h.wantAnswer(want, http.MethodGet, "/d/"+mutant+"/data.json", "")
+			h.wantAnswer(want, http.MethodPost, "/d/"+mutant, "download=json")
 		}
 		h.wantUnchanged(before)
 		if len(h.sent) != sent || len(h.erased) > 0 {

@@ -76,7 +76,7 @@ func (s *Service) sendLink(ctx context.Context, recipientID int64, kind posthast
 	if err != nil {
 		return err
 	}
-	_, err = s.Request(ctx, addr, r.Locale, posthaste.Request{Kind: kind, Channel: posthaste.ByPreferences})
+	_, _, err = s.Request(ctx, addr, r.Locale, posthaste.Request{Kind: kind, Channel: posthaste.ByPreferences})
 	return err
 }
 

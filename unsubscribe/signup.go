@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -30,11 +31,18 @@ type offer struct {
 	fields  []string                    // of topics, in their order
 }
 
-// offer finds a form and words it; NotFound also when it is closed.
-func (s *Service) offer(ctx context.Context, key, lang string) (offer, error) {
+// offer finds the version of a form that somebody was shown, the current one if
+// it is not said, and words it; NotFound also when the form is closed by now.
+func (s *Service) offer(ctx context.Context, key, version, lang string) (offer, error) {
 	f, err := s.store.FindForm(ctx, key)
 	if err == nil && f.Closed {
 		err = &posthaste.Error{Kind: posthaste.NotFound, Message: "this form is closed"}
+	}
+	if n, bad := strconv.ParseInt(version, 10, 64); err == nil && version != "" {
+		if bad != nil {
+			n = 0 // which there is not
+		}
+		f, err = s.store.FindFormVersion(ctx, key, n)
 	}
 	if err != nil {
 		return offer{}, err
@@ -60,7 +68,7 @@ func (s *Service) offer(ctx context.Context, key, lang string) (offer, error) {
 
 // page shows the offer, with what was entered; nothing is ticked for anybody.
 func (o offer) page(s *Service, entered url.Values) pages.SignUp {
-	p := pages.SignUp{Lang: o.lang, Sender: s.sender.Name, Title: o.Title, Intro: o.Intro, Action: "/s/" + o.Key, PolicyURL: o.PolicyURL,
+	p := pages.SignUp{Lang: o.lang, Sender: s.sender.Name, Title: o.Title, Intro: o.Intro, Action: "/s/" + o.Key, PolicyURL: o.PolicyURL, Version: o.Version,
 		Email: entered.Get("email"), Name: entered.Get("name")}
 	choice := func(field string) pages.Choice {
 		return pages.Choice{Name: field, Label: o.choices[field].Wording, Checked: entered.Has(field)}
@@ -75,7 +83,7 @@ func (o offer) page(s *Service, entered url.Values) pages.SignUp {
 }
 
 func (s *Service) showForm(c echo.Context) error {
-	o, err := s.offer(c.Request().Context(), c.Param("form"), languageOf(c, c.QueryParam("lang")))
+	o, err := s.offer(c.Request().Context(), c.Param("form"), "", languageOf(c, c.QueryParam("lang")))
 	if err != nil {
 		return err
 	}
@@ -84,7 +92,7 @@ func (s *Service) showForm(c echo.Context) error {
 
 // EmbedForm gives a form as a piece of HTML to be put into any page.
 func (s *Service) EmbedForm(ctx context.Context, key, lang string) (string, error) {
-	o, err := s.offer(ctx, key, pages.Match("", lang))
+	o, err := s.offer(ctx, key, "", pages.Match("", lang))
 	if err != nil {
 		return "", err
 	}
@@ -102,7 +110,7 @@ func (s *Service) signUp(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	o, err := s.offer(c.Request().Context(), c.Param("form"), languageOf(c, form.Get("lang")))
+	o, err := s.offer(c.Request().Context(), c.Param("form"), form.Get("version"), languageOf(c, form.Get("lang")))
 	if err != nil {
 		return err
 	}

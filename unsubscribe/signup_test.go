@@ -229,3 +229,31 @@ func TestLinksOfAnotherPersonsNumber(t *testing.T) {
 		t.Error("somebody else's link deleted:", err)
 	}
 }
+
+// Who was shown an earlier version, in a page of another site perhaps, agrees to
+// its words and its policy, and to nothing that was added since.
+func TestWhatWasShownIsWhatIsAgreedTo(t *testing.T) {
+	t.Parallel()
+	h, f := openForm(t)
+	embedded := func() string {
+		page := h.do(http.MethodGet, "/s/news", "", "").wantStatus(t, 200).body
+		return regexp.MustCompile(`name="version" value="(\d+)"`).FindStringSubmatch(page)[1]
+	}
+	old := embedded()
+	f.Topics, f.Policy = f.Topics[1:], "2027-01"
+	_, err := h.store.SaveForm(t.Context(), f)
+	must(t, err)
+	h.signUp(url.Values{"email": {"ada@example.com"}, "version": {old}, h.field(0): {"yes"}}).wantStatus(t, 200)
+	h.do(http.MethodPost, h.sent[0].link(t), form, "confirm=yes").wantStatus(t, 200)
+	r, err := h.store.FindRecipientByAddress(t.Context(), "ada@example.com")
+	must(t, err)
+	ledger, err := h.store.ListConsents(t.Context(), r.ID)
+	must(t, err)
+	if len(ledger) != 1 || ledger[0].Policy != "2026-11" {
+		t.Errorf("ledger %+v", ledger)
+	}
+	h.signUp(url.Values{"email": {"bea@example.com"}, "version": {embedded()}, h.field(0): {"yes"}}).wantStatus(t, 422) // which is not in it any more
+	for _, version := range []string{"99", "0", "-1", "x"} {
+		h.signUp(url.Values{"email": {"bea@example.com"}, "version": {version}, h.field(1): {"yes"}}).wantStatus(t, 404)
+	}
+}

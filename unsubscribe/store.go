@@ -38,6 +38,7 @@ type Names interface {
 // SignUps are what is asked for in forms.
 type SignUps interface {
 	FindForm(ctx context.Context, key string) (posthaste.Form, error)
+	FindFormVersion(ctx context.Context, key string, version int64) (posthaste.Form, error)
 	AddSignUp(ctx context.Context, u posthaste.SignUp) (_ posthaste.SignUp, allowed bool, err error)
 	NoteConfirmationMail(ctx context.Context, id int64, messageID string) error
 	FindSignUp(ctx context.Context, id int64) (posthaste.SignUp, error)

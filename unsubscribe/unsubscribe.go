@@ -71,8 +71,7 @@ func (s *Service) Register(e *echo.Echo) {
 	page("/p/:token", s.showPreferences, s.changePreferences)
 	page("/s/:form", s.showForm, s.signUp)
 	page("/confirm/:token", s.showConfirm, s.confirm)
-	page("/d/:token", s.showData, s.eraseData)
-	e.GET("/d/:token/data.json", s.downloadData)
+	page("/d/:token", s.showData, s.actOnData)
 }
 
 // writePage answers with a page.

@@ -131,7 +131,8 @@ func (p *promised) liveOnce(email, bounced string) []string {
 	p.browse("POST", letter.find("/u/")[0], "confirm=yes", 200, proxied...)
 	data := p.last(email, 4).link(p.tb, "/d/")
 	p.browse("GET", data, "", 200, proxied...)
-	p.browse("GET", data+"/data.json", "", 200, proxied...)
+	p.browse("POST", data, "show=yes", 200, proxied...)
+	p.browse("POST", data, "download=json", 200, proxied...)
 	for _, path := range []string{"/recipients/" + email, "/recipients/" + email + "/consents", fmt.Sprintf("/recipients/%s/why?campaign=%d", email, id), "/notices?email=" + email,
 		"/suppressions?email=" + email, fmt.Sprintf("/campaigns/%d/deliveries", id)} {
 		p.call("GET", path, "", 200, nil)

@@ -334,6 +334,10 @@ func (p *person) seeAndDelete(email string) {
 	}
 	p.press("button[name=data]", "fr", "Vos e-mails, votre choix")
 	p.openLetter("/d/", "fr", "Ce que nous conservons à votre sujet")
+	if p.says("Ada Lovelace") {
+		p.t.Error("whoever follows the link sees the data")
+	}
+	p.press("button[name=show]", "fr", "Ce que nous conservons à votre sujet")
 	for _, want := range []string{"Ada Lovelace", email, "Weekly", "News for {{ recipient.name"} { // as its author wrote it
 		if !p.says(want) {
 			p.t.Errorf("the page of their data does not say %q", want)
@@ -342,7 +346,7 @@ func (p *person) seeAndDelete(email string) {
 	folder := p.t.TempDir()
 	_, err := chromedp.CallBrowser(p.ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: folder})
 	must(p.t, err)
-	p.do(chromedp.Click(chromedp.CSS("a[download]")))
+	p.do(chromedp.Click(chromedp.CSS("button[name=download]")))
 	file := filepath.Join(folder, "my-data.json")
 	waitFor(p.t, "the download", func() bool { _, err := os.Stat(file); return err == nil })
 	text, err := os.ReadFile(file)

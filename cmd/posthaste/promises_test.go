@@ -588,11 +588,11 @@ func (p *promised) seeAndDelete(t *testing.T) {
 	mail := p.last(email, 0)
 	p.browse("POST", mail.find("/p/")[0], "data=send", 200)
 	link := p.last(email, 1).link(t, "/d/")
-	if page := p.browse("GET", link, "", 200); !strings.Contains(page, "f…@example.com") || !strings.Contains(page, "Yes, send me news.") {
+	if page := p.browse("POST", link, "show=yes", 200); !strings.Contains(page, "f…@example.com") || !strings.Contains(page, "Yes, send me news.") {
 		t.Errorf("page %s", page)
 	}
 	var out posthaste.Export
-	must(t, json.Unmarshal([]byte(p.browse("GET", link+"/data.json", "", 200)), &out))
+	must(t, json.Unmarshal([]byte(p.browse("POST", link, "download=json", 200)), &out))
 	if out.Person.Email != email || len(out.Mailings) != 1 || len(out.Notices) != 1 {
 		t.Errorf("file %+v", out)
 	}

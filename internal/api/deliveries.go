@@ -49,22 +49,15 @@ func (a *API) listDeliveries(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	state := c.QueryParam("state")
-	if state != "" {
-		var f faults
-		var names []string
-		for _, s := range posthaste.DeliveryStates {
-			names = append(names, string(s))
-		}
-		f.oneOf("state", state, names...)
-		if err := f.err(); err != nil {
-			return err
-		}
+	var f faults
+	state := stateOf(&f, c, posthaste.DeliveryStates)
+	if err := f.err(); err != nil {
+		return err
 	}
 	if err := a.noteRead(c, k.Word()+".read_deliveries", campaignObject(k)); err != nil {
 		return err
 	}
-	found, err := a.store.ListDeliveries(c.Request().Context(), k.ID, posthaste.DeliveryState(state), after, limit+1)
+	found, err := a.store.ListDeliveries(c.Request().Context(), k.ID, state, after, limit+1)
 	if err != nil {
 		return err
 	}

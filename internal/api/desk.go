@@ -81,11 +81,11 @@ func (a *API) addDeskRequest(c echo.Context) error {
 	} else if !errors.Is(err, posthaste.NotFound) {
 		return err
 	}
-	q, err := a.privacy.Request(ctx, addr, locale, posthaste.Request{Kind: posthaste.RequestKind(in.Kind), Channel: posthaste.ByDesk, Actor: web.OriginOf(c).Actor, Reason: in.Reason})
+	q, sent, err := a.privacy.Request(ctx, addr, locale, posthaste.Request{Kind: posthaste.RequestKind(in.Kind), Channel: posthaste.ByDesk, Actor: web.OriginOf(c).Actor, Reason: in.Reason})
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusCreated, map[string]any{"kind": in.Kind, "request": viewRequest(q)})
+	return c.JSON(http.StatusCreated, map[string]any{"kind": in.Kind, "request": viewRequest(q), "link_sent": sent})
 }
 
 func (a *API) listDeskRequests(c echo.Context) error {
@@ -93,22 +93,15 @@ func (a *API) listDeskRequests(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	state := c.QueryParam("state")
-	if state != "" {
-		var f faults
-		var names []string
-		for _, s := range posthaste.RequestStates {
-			names = append(names, string(s))
-		}
-		f.oneOf("state", state, names...)
-		if err := f.err(); err != nil {
-			return err
-		}
+	var f faults
+	state := stateOf(&f, c, posthaste.RequestStates)
+	if err := f.err(); err != nil {
+		return err
 	}
 	if err := a.noteRead(c, "request.list", "requests"); err != nil {
 		return err
 	}
-	found, err := a.store.ListRequests(c.Request().Context(), posthaste.RequestState(state), before, limit+1)
+	found, err := a.store.ListRequests(c.Request().Context(), state, before, limit+1)
 	if err != nil {
 		return err
 	}

@@ -59,12 +59,12 @@ func TestDeskSendsLinks(t *testing.T) {
 	key := h.support()
 	for kind, subject := range map[string]string{"access": "Your data", "erasure": "Delete"} {
 		w := h.as(key, "POST", "/api/v1/desk/requests", `{"kind":"`+kind+`","email":"a@example.com","reason":"letter"}`)
-		if w.Code != 201 || !strings.Contains(w.Body.String(), `"state":"open"`) || !strings.Contains(w.Body.String(), `"due_at"`) || strings.Contains(w.Body.String(), "/d/") {
+		if w.Code != 201 || !strings.Contains(w.Body.String(), `"state":"open"`) || !strings.Contains(w.Body.String(), `"link_sent":true`) || !strings.Contains(w.Body.String(), `"due_at"`) || strings.Contains(w.Body.String(), "/d/") {
 			t.Errorf("%s: %d %s (%s)", kind, w.Code, w.Body, subject)
 		}
 	}
 	w := h.as(key, "POST", "/api/v1/desk/requests", `{"kind":"access","email":"nobody@example.com","reason":"letter"}`)
-	if w.Code != 201 || !strings.Contains(w.Body.String(), `"state":"nothing"`) {
+	if w.Code != 201 || !strings.Contains(w.Body.String(), `"state":"nothing"`) || !strings.Contains(w.Body.String(), `"link_sent":false`) {
 		t.Errorf("nobody: %d %s", w.Code, w.Body)
 	}
 	if len(h.sent) != 2 || !strings.HasPrefix(h.sent[0], posthaste.DataNotice+" a@example.com ") {

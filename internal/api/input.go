@@ -149,6 +149,21 @@ func id(c echo.Context, name string) (int64, error) {
 	return n, nil
 }
 
+// stateOf reads the state to which a list is narrowed: one of those that there
+// are, or none.
+func stateOf[S ~string](f *faults, c echo.Context, states []S) S {
+	text := c.QueryParam("state")
+	if text == "" {
+		return ""
+	}
+	names := make([]string, len(states))
+	for i, s := range states {
+		names[i] = string(s)
+	}
+	f.oneOf("state", text, names...)
+	return S(text)
+}
+
 // page reads the cursor and the size of a list; filters are the other
 // parameters that it takes. A mistyped one must not show everything.
 func page(c echo.Context, filters ...string) (cursor int64, limit int, err error) {

@@ -350,14 +350,7 @@ func (a *API) listNotices(c echo.Context) error {
 		return err
 	}
 	var f faults
-	filter := posthaste.NoticeFilter{Type: c.QueryParam("type"), State: posthaste.NoticeState(c.QueryParam("state")), ExternalID: c.QueryParam("external_id")}
-	if filter.State != "" {
-		var names []string
-		for _, s := range posthaste.NoticeStates {
-			names = append(names, string(s))
-		}
-		f.oneOf("state", string(filter.State), names...)
-	}
+	filter := posthaste.NoticeFilter{Type: c.QueryParam("type"), State: stateOf(&f, c, posthaste.NoticeStates), ExternalID: c.QueryParam("external_id")}
 	if text := c.QueryParam("call"); text != "" {
 		if filter.CallID, err = strconv.ParseInt(text, 10, 64); err != nil || filter.CallID < 1 {
 			f.add("call", "must be the id of a call")

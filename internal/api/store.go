@@ -211,7 +211,7 @@ type Desk interface {
 // Privacy carries out what people ask for about their data, with the same effect
 // and speed as if they had clicked.
 type Privacy interface {
-	Request(ctx context.Context, addr address.Address, locale string, q posthaste.Request) (posthaste.Request, error)
+	Request(ctx context.Context, addr address.Address, locale string, q posthaste.Request) (_ posthaste.Request, sent bool, err error)
 	Export(ctx context.Context, recipientID int64) (posthaste.Export, error)
 	Erase(ctx context.Context, r posthaste.Recipient, requestID int64) (posthaste.Receipt, error)
 	// EmbedForm gives a form as HTML in a language.

@@ -88,6 +88,11 @@ func (s *Store) FindForm(ctx context.Context, key string) (posthaste.Form, error
 	return findForm(ctx, s.db, "f.key = ? AND v.version = f.version", key)
 }
 
+// FindFormVersion gives a version of the form of that key, or NotFound.
+func (s *Store) FindFormVersion(ctx context.Context, key string, version int64) (posthaste.Form, error) {
+	return findForm(ctx, s.db, "f.key = ? AND v.version = ?", key, version)
+}
+
 func findForm(ctx context.Context, db bun.IDB, where string, args ...any) (posthaste.Form, error) {
 	var row formRow
 	if err := db.NewRaw("SELECT "+formColumns+" FROM forms f JOIN form_versions v ON v.form_id = f.id WHERE "+where, args...).Scan(ctx, &row); err != nil {

@@ -120,6 +120,3 @@ CREATE TABLE opt_out_reasons (
 
 CREATE INDEX hits_by_recipient ON hits (recipient_id);
 
---bun:split
-
-CREATE INDEX suppressions_by_reason ON suppressions (reason, id);

@@ -13,16 +13,17 @@ const (
 
 // YourData is the page behind the link to a person's own data.
 type YourData struct {
-	Lang        string // BCP 47; English when there are no texts in it
-	Sender      string
-	Masked      string // the address, shown as it is: mask it before
-	Kind        string // Access, or Erasure, which puts deleting first
-	Sections    []Section
-	JSON        string   // path of the same as a file, or empty
-	EraseAction string   // path that the form to delete is sent to; empty: not offered
-	Erased      bool     // the data are gone: show the receipt
-	Receipt     []string // what was removed and what stays
-	Gone        bool     // the link is too old; nothing else counts
+	Lang           string // BCP 47; English when there are no texts in it
+	Sender         string
+	Masked         string // the address, shown as it is: mask it before
+	Kind           string // Access, or Erasure, which puts deleting first
+	Sections       []Section
+	ShowAction     string   // path that the form to show the data is sent to: they are not shown yet, or empty
+	DownloadAction string   // path that the form for the same as a file is sent to, or empty
+	EraseAction    string   // path that the form to delete is sent to; empty: not offered
+	Erased         bool     // the data are gone: show the receipt
+	Receipt        []string // what was removed and what stays
+	Gone           bool     // the link is too old; nothing else counts
 }
 
 // Section is one table of YourData.
@@ -37,6 +38,8 @@ type Section struct {
 type dataTexts struct {
 	Title       string `json:"title"`
 	Lead        string `json:"lead"`
+	Show        string `json:"show"`
+	ShowLead    string `json:"show_lead"`
 	Download    string `json:"download"`
 	EraseTitle  string `json:"erase_title"`
 	EraseLead   string `json:"erase_lead"`
@@ -66,8 +69,9 @@ type table struct {
 // cell bears its column's name, which stands beside it where a row is a block.
 type cell struct{ Label, Value string }
 
-// WriteYourData writes the tables and a form to delete the data, sent as POST
-// with erase=yes; or the receipt, or that the link is too old.
+// WriteYourData writes the tables, a form for the same as a file, sent as POST
+// with download=json, and one to delete the data, with erase=yes; or a button that
+// shows them, with show=yes; or the receipt, or that the link is too old.
 func WriteYourData(w io.Writer, p YourData) error {
 	s := load()
 	t := s.texts(p.Lang)
@@ -80,6 +84,9 @@ func WriteYourData(w io.Writer, p YourData) error {
 		v.Heading, v.Lead = v.T.Erased, say.say(v.T.ErasedLead)
 	default:
 		v.Heading, v.Lead = v.T.Title, say.say(v.T.Lead)
+		if p.ShowAction != "" {
+			v.Lead = say.say(v.T.ShowLead)
+		}
 		for i, section := range p.Sections {
 			v.Sections = append(v.Sections, newTable(i, section))
 		}

@@ -118,12 +118,13 @@ func confirming(lang string) []sample {
 }
 
 func knowing(lang string) []sample {
-	p := pages.YourData{Lang: lang, Sender: shop, Masked: masked, Kind: pages.Access, Sections: sections(lang), JSON: "/data/abc.json", EraseAction: "/data/abc"}
+	p := pages.YourData{Lang: lang, Sender: shop, Masked: masked, Kind: pages.Access, Sections: sections(lang), DownloadAction: "/data/abc", EraseAction: "/data/abc"}
 	erasure := p
 	erasure.Kind, erasure.Sections = pages.Erasure, p.Sections[:2]
 	return []sample{
 		{"data", p},
 		{"data_erasure", erasure},
+		{"data_to_show", pages.YourData{Lang: lang, Sender: shop, Masked: masked, Kind: pages.Access, ShowAction: "/data/abc", EraseAction: "/data/abc"}},
 		{"data_erased", pages.YourData{Lang: lang, Sender: shop, Erased: true, Receipt: []string{"1 entry", "3 consents", "A fingerprint of the address stays."}}},
 		{"data_gone", pages.YourData{Lang: lang, Sender: shop, Gone: true}},
 	}

@@ -13,6 +13,7 @@ type SignUp struct {
 	Topics      []Choice
 	Measurement []Choice
 	PolicyURL   string // of the privacy policy, or empty
+	Version     int64  // of the form, sent back as version: what is agreed to is what was shown
 	Faults      []Fault
 }
 
