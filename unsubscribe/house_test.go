@@ -82,9 +82,12 @@ func openHouseOn(tb testing.TB, db string, n int, workers unsubscribe.Workers) *
 	return h
 }
 
-func (h *house) serve(workers unsubscribe.Workers) {
+func (h *house) serve(workers unsubscribe.Workers) { h.serveFrom(h.store, workers) }
+
+// serveFrom is serve with a store that differs from the house's in something.
+func (h *house) serveFrom(from unsubscribe.Store, workers unsubscribe.Workers) {
 	e := web.New(web.Options{Name: "public", Pages: true, Actor: posthaste.ByRecipient})
-	unsubscribe.New(unsubscribe.Parts{Store: h.store, Workers: workers, Courier: h, Files: h, Keys: h.keys, Sender: unsubscribe.Sender{Name: "Example Post Ltd",
+	unsubscribe.New(unsubscribe.Parts{Store: from, Workers: workers, Courier: h, Files: h, Keys: h.keys, Sender: unsubscribe.Sender{Name: "Example Post Ltd",
 		PostalAddress: "1 Sample Street", PublicURL: "https://mail.example.com", Receivers: []string{"mx.example.com: each mail; so that it is delivered"}}}).Register(e)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.ServeHTTP(&witness{w, h.onAnswer}, r)

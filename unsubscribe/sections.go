@@ -3,6 +3,7 @@ package unsubscribe
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,30 +21,35 @@ func section[T any](text pages.SectionText, list []T, row func(T) []string) page
 	return text.With(rows)
 }
 
-// sections make an export readable.
+// sections make an export readable. They leave nothing out that is in it: who
+// reads the page knows as much as who takes the file.
 func sections(lang string, out posthaste.Export) []pages.Section {
 	texts := pages.DataTexts(lang)
 	word := func(key string) string { return pages.Word(lang, key) }
+	facts := func(labelsAndValues ...string) string { return facts(word, labelsAndValues...) }
 	return []pages.Section{
-		texts["profile"].With(profile(out.Person, word)),
+		texts["profile"].With(profile(out, word)),
 		section(texts["consents"], out.Consents, func(c posthaste.ExportConsent) []string {
-			return []string{day(c.At), both(word(string(c.Purpose)), c.Name), word(string(c.Decision)), c.Wording, word(string(c.Channel)), both(c.Source, c.Policy), c.Network}
+			return []string{day(c.At), both(word(string(c.Purpose)), c.Name), word(string(c.Decision)), c.Wording, word(string(c.Channel)),
+				facts("source", c.Source, "policy", c.Policy, "language", c.Language, "network", c.Network, "recorded_by", c.Actor)}
 		}),
 		section(texts["sign_ups"], out.SignUps, func(u posthaste.ExportSignUp) []string {
-			return []string{day(u.RequestedAt), both(u.Form, u.Name), strings.Join(u.Wordings, "\n"), dayOrNone(u.ConfirmedAt), both(u.Network, u.ConfirmedNetwork)}
+			return []string{day(u.RequestedAt), u.Form, strings.Join(u.Wordings, "\n"), dayOrNone(u.ConfirmedAt),
+				facts("name", u.Name, "language", u.Language, "network", u.Network, "confirmed_network", u.ConfirmedNetwork, "message_id", u.MessageID)}
 		}),
 		section(texts["suppressions"], out.Suppressions, func(x posthaste.ExportSuppression) []string {
 			scope := x.Scope
 			if scope == "all" {
 				scope = word("all_topics")
 			}
-			return []string{day(x.At), scope, word(string(x.Reason)), both(x.Evidence, x.Actor)}
+			return []string{day(x.At), scope, word(string(x.Reason)), lines(x.Evidence, facts("recorded_by", x.Actor))}
 		}),
 		section(texts["mails"], out.Mailings, func(m posthaste.ExportMailing) []string {
-			return []string{day(m.At), both(m.Subject, m.Campaign), m.Topic, word(string(m.State)), m.Answer}
+			return []string{day(m.At), m.Subject, m.Topic, word(string(m.State)), facts("campaign", m.Campaign, "attempts", strconv.Itoa(m.Attempts), "server_answer", m.Answer)}
 		}),
 		section(texts["notices"], out.Notices, func(n posthaste.ExportNotice) []string {
-			return []string{day(n.At), n.Type, word(string(n.State)), answers(n)}
+			return []string{day(n.At), n.Type, word(string(n.State)), attempts(n.Attempts, word),
+				lines(facts("name", n.Name, "language", n.Locale, "asked_for_by", n.Actor, "external_id", n.ExternalID), noted(n.Metadata, word), filledIn(n.Data, word))}
 		}),
 		section(texts["measurements"], out.Hits, func(h posthaste.ExportHit) []string {
 			return []string{day(h.At), word(string(h.Kind)), h.Campaign, h.Link, h.Network}
@@ -52,10 +58,11 @@ func sections(lang string, out posthaste.Export) []pages.Section {
 			return []string{day(d.At), word(d.Decision), d.Rule, d.Input, d.Reversal}
 		}),
 		section(texts["requests"], out.Requests, func(q posthaste.ExportRequest) []string {
-			return []string{day(q.At), word(string(q.Kind)), word(string(q.Channel)), both(word("request_"+string(q.State)), dayOrNone(q.EndedAt))}
+			return []string{day(q.At), word(string(q.Kind)), word(string(q.Channel)), both(word("request_"+string(q.State)), dayOrNone(q.EndedAt)),
+				facts("due_at", day(q.DueAt), "recorded_by", q.Actor, "why", q.Reason)}
 		}),
 		section(texts["log"], out.Log, func(l posthaste.ExportLogEntry) []string {
-			return []string{day(l.At), l.Action, l.Actor, both(l.Reason, both(l.Network, l.Region))}
+			return []string{day(l.At), l.Action, l.Actor, facts("why", l.Reason, "network", l.Network, "region", l.Region)}
 		}),
 		section(texts["recipients_of_data"], out.Receivers, func(r string) []string {
 			who, rest, _ := strings.Cut(r, ": ")
@@ -65,24 +72,14 @@ func sections(lang string, out posthaste.Export) []pages.Section {
 	}
 }
 
-func profile(p posthaste.ExportPerson, word func(string) string) [][]string {
+func profile(out posthaste.Export, word func(string) string) [][]string {
+	p := out.Person
 	rows := [][]string{{word("email"), p.Email}, {word("name"), p.Name}, {word("locale"), p.Locale}, {word("time_zone"), p.TimeZone},
-		{word("created_at"), day(p.CreatedAt)}, {word("updated_at"), day(p.UpdatedAt)}}
+		{word("created_at"), day(p.CreatedAt)}, {word("updated_at"), day(p.UpdatedAt)}, {word("id"), strconv.FormatInt(p.ID, 10)}, {word("made_at"), day(out.MadeAt)}}
 	for _, name := range slices.Sorted(maps.Keys(p.Attributes)) {
 		rows = append(rows, []string{name, p.Attributes[name]})
 	}
 	return slices.DeleteFunc(rows, func(row []string) bool { return row[1] == "" })
-}
-
-// answers are what servers said to the attempts of a notice.
-func answers(n posthaste.ExportNotice) string {
-	var all []string
-	for _, a := range n.Attempts {
-		if a.Answer != "" {
-			all = append(all, a.Answer)
-		}
-	}
-	return strings.Join(all, "\n")
 }
 
 func day(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 UTC") }

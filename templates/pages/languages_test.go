@@ -228,7 +228,8 @@ func TestFaultText(t *testing.T) {
 // TestEveryWordOfTheLedgers holds the texts to what the domain has to say.
 func TestEveryWordOfTheLedgers(t *testing.T) {
 	t.Parallel()
-	keys := []string{"email", "name", "locale", "time_zone", "created_at", "updated_at", "all_topics", string(posthaste.AccessRequest), string(posthaste.ErasureRequest),
+	keys := []string{"email", "name", "locale", "time_zone", "created_at", "updated_at", "colon", "made_at", "id", "source", "policy", "language", "network", "confirmed_network",
+		"region", "recorded_by", "asked_for_by", "message_id", "campaign", "attempts", "server_answer", "external_id", "metadata", "filled_in", "due_at", "why", "all_topics", string(posthaste.AccessRequest), string(posthaste.ErasureRequest),
 		string(posthaste.ForTopic), string(posthaste.ForOpens), string(posthaste.ForClicks), string(posthaste.ForNotice),
 		string(posthaste.Given), string(posthaste.Withdrawn), string(posthaste.Open), string(posthaste.Click),
 		string(posthaste.ByImport), string(posthaste.ByAPI), string(posthaste.ByOneClick), string(posthaste.ByPage), string(posthaste.ByPreferences),
@@ -257,8 +258,8 @@ func TestEveryWordOfTheLedgers(t *testing.T) {
 
 func TestDataTexts(t *testing.T) {
 	t.Parallel()
-	columns := map[string]int{"profile": 2, "consents": 7, "suppressions": 4, "mails": 5, "notices": 4, "measurements": 5, "sign_ups": 5,
-		"requests": 4, "log": 4, "decisions": 5, "recipients_of_data": 3}
+	columns := map[string]int{"profile": 2, "consents": 6, "suppressions": 4, "mails": 5, "notices": 5, "measurements": 5, "sign_ups": 5,
+		"requests": 5, "log": 4, "decisions": 5, "recipients_of_data": 3}
 	for _, language := range pages.Languages() {
 		texts := pages.DataTexts(language.Tag)
 		got := map[string]int{}

@@ -134,14 +134,15 @@ func sections(lang string) []pages.Section {
 	texts, words := pages.DataTexts(lang), pages.Wordings(lang)
 	word := func(key string) string { return pages.Word(lang, key) }
 	const at = "2026-03-01 09:30 UTC"
+	fact := func(key, value string) string { return word(key) + word("colon") + " " + value }
 	return []pages.Section{
-		texts["profile"].With([][]string{{word("email"), "ines@example.com"}, {word("name"), "Inês"}, {word("created_at"), at}}),
+		texts["profile"].With([][]string{{word("email"), "ines@example.com"}, {word("name"), "Inês"}, {word("created_at"), at}, {word("id"), "4711"}}),
 		texts["consents"].With([][]string{
-			{at, word("topic"), word("given"), words.Topic("The Reading Room"), word("sign_up"), "https://example.com/a/form/with/a/long/address", "192.0.2.0/24"},
-			{at, word("opens"), word("withdrawn"), words.Opens, word("preferences"), "", "2001:db8:1::/48"},
+			{at, word("topic"), word("given"), words.Topic("The Reading Room"), word("form"), fact("source", "https://example.com/a/form/with/a/long/address") + "\n" + fact("network", "192.0.2.0/24")},
+			{at, word("opens"), word("withdrawn"), words.Opens, word("preferences"), fact("network", "2001:db8:1::/48")},
 		}),
 		texts["suppressions"].With(nil),
-		texts["mails"].With([][]string{{at, "Four books for long evenings", "The Reading Room", word("accepted"), "250 2.0.0 OK"}}),
-		texts["log"].With([][]string{{at, "export", word("desk"), "ticket 4711"}}),
+		texts["mails"].With([][]string{{at, "Four books for long evenings", "The Reading Room", word("accepted"), fact("attempts", "1") + "\n" + fact("server_answer", "250 2.0.0 OK")}}),
+		texts["log"].With([][]string{{at, "export", word("desk"), fact("why", "ticket 4711")}}),
 	}
 }
