@@ -125,26 +125,38 @@ func listAudit(ctx context.Context, query *bun.RawQuery) ([]posthaste.AuditEntry
 	return entries, nil
 }
 
-// ListAudit gives up to limit entries older than the id before, newest first; 0
-// starts with the newest.
+// ListAudit gives up to limit entries older than the one with the id before,
+// newest first; 0 starts with the newest. Newest is the greatest id, or, when the
+// filter has a time, the latest: two that are written at once may differ in that.
 func (s *Store) ListAudit(ctx context.Context, f posthaste.AuditFilter, before int64, limit int) ([]posthaste.AuditEntry, error) {
-	where, args := "true", []any{}
-	narrow := func(condition string, arg any) { where, args = where+" AND "+condition, append(args, arg) }
-	if before > 0 {
+	query, args := auditQuery(f, before, limit)
+	return listAudit(ctx, s.db.NewRaw(query, args...))
+}
+
+func auditQuery(f posthaste.AuditFilter, before int64, limit int) (query string, args []any) {
+	where, order := "true", "id DESC"
+	narrow := func(condition string, values ...any) { where, args = where+" AND "+condition, append(args, values...) }
+	timed := !f.From.IsZero() || !f.To.IsZero()
+	if timed {
+		order = "at DESC, id DESC" // audit_by_time, else the log is read from its end until there are enough of that time
+	}
+	switch {
+	case before > 0 && timed: // what is older than an entry that retention removed was removed too
+		narrow("(at, id) < ((SELECT b.at FROM audit b WHERE b.id = ?), ?)", before, before)
+	case before > 0:
 		narrow("id < ?", before)
 	}
 	if f.Object != "" { // audit_by_object
 		narrow("object = ?", f.Object)
 	}
-	if f.Action != "" {
+	if f.Action != "" { // audit_by_action
 		narrow("action = ?", f.Action)
 	}
-	if f.Actor != "" {
+	if f.Actor != "" { // audit_by_actor
 		narrow("actor = ?", f.Actor)
 	}
 	if f.RequestID != "" { // audit_by_request, audit_by_caller
-		narrow("(request_id = ? AND request_id <> ''", f.RequestID)
-		where, args = where+" OR caller_id = ? AND caller_id <> '')", append(args, f.RequestID)
+		narrow("(request_id = ? AND request_id <> '' OR caller_id = ? AND caller_id <> '')", f.RequestID, f.RequestID)
 	}
 	if !f.From.IsZero() {
 		narrow("at >= ?", micros(f.From))
@@ -152,5 +164,5 @@ func (s *Store) ListAudit(ctx context.Context, f posthaste.AuditFilter, before i
 	if !f.To.IsZero() {
 		narrow("at < ?", micros(f.To))
 	}
-	return listAudit(ctx, s.db.NewRaw("SELECT "+auditColumns+" FROM audit WHERE "+where+" ORDER BY id DESC LIMIT ?", append(args, limit)...))
+	return "SELECT " + auditColumns + " FROM audit WHERE " + where + " ORDER BY " + order + " LIMIT ?", append(args, limit)
 }

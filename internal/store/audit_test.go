@@ -206,6 +206,30 @@ func TestAuditIsSealedWhileOthersWrite(t *testing.T) {
 	})
 }
 
+// What is searched by time is in the order of time, page by page.
+func TestAuditOfATimeIsPaged(t *testing.T) {
+	t.Parallel()
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		logged(t, s, 6)
+		tamper(t, testkit.RawSQL(t, url), "UPDATE audit SET at = CASE id WHEN 2 THEN 5000001 WHEN 5 THEN 2000001 WHEN 6 THEN 9000000 ELSE id * 1000000 END")
+		var ids []int64
+		for before := int64(0); ; {
+			page, err := s.ListAudit(t.Context(), posthaste.AuditFilter{From: time.UnixMicro(1_500_000), To: time.UnixMicro(9_000_000)}, before, 2)
+			must(t, err)
+			if len(page) == 0 {
+				break
+			}
+			for _, e := range page {
+				ids = append(ids, e.ID)
+			}
+			before = ids[len(ids)-1]
+		}
+		if !slices.Equal(ids, []int64{2, 4, 3, 5}) {
+			t.Errorf("found %v", ids)
+		}
+	})
+}
+
 func TestAuditIsFound(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *store.Store) {

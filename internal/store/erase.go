@@ -75,8 +75,9 @@ type erasure struct{ name, statement string }
 // erasures go from what refers to others to what is referred to. What has an
 // outcome still to come, in a worker's hand, finds no person any more.
 func (s *Store) erasures() []erasure {
+	// As webhook_messages_by_notice has it, which is of no type on SQLite: +id is of none either.
 	notice := s.pick("data::jsonb ->> 'notice'", "json_extract(data, '$.notice')")
-	notices := s.pick("SELECT id::text FROM notices WHERE recipient_id = ?0", "SELECT id FROM notices WHERE recipient_id = ?0")
+	notices := s.pick("SELECT id::text FROM notices WHERE recipient_id = ?0", "SELECT +id FROM notices WHERE recipient_id = ?0")
 	return []erasure{
 		{"consents", "DELETE FROM consents WHERE recipient_id = ?0"},
 		{"", "DELETE FROM consent_states WHERE recipient_id = ?0"},
