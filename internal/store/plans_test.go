@@ -127,6 +127,7 @@ func TestRetentionStopsBetweenBatches(t *testing.T) {
 	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
 		many(t, s, url, 50)
 		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		var batches []int64
 		var last error
 		for n, err := range s.Forgotten(ctx, "replies", time.Now(), 10) {
