@@ -117,8 +117,11 @@ func (v auditVerifyCommand) Run(e *environment) error {
 		}
 		known = append(known, read...)
 	}
-	report, err := audit.Verify(e.ctx, db, keys, known)
-	if err != nil {
+	var report audit.Report
+	if err := db.ReadAudit(e.ctx, func(log audit.Log) (err error) {
+		report, err = audit.Verify(e.ctx, log, keys, known)
+		return err
+	}); err != nil {
 		return err
 	}
 	fmt.Fprintf(e.out, "%d entries under %d seals, %d not yet sealed, compared with %d heads that were kept outside of the database.\n", report.Entries, report.Seals, report.Unsealed, report.Heads)

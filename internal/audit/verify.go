@@ -13,7 +13,8 @@ import (
 	"posthaste"
 )
 
-// Log is where Verify reads from.
+// Log is where Verify reads from: the log at one moment, or what retention
+// removes between two calls is taken for missing.
 type Log interface {
 	// FindAuditBase gives the base; the zero one as long as nothing was removed.
 	FindAuditBase(ctx context.Context) (Base, error)

@@ -97,9 +97,22 @@ func auditEnd(ctx context.Context, db bun.IDB) (int64, []byte, error) {
 	return end.Number, end.Chain, err
 }
 
+// ReadAudit gives do the audit log as it is at one moment, whatever is written,
+// sealed or removed meanwhile; and its error. The log is not to be kept.
+func (s *Store) ReadAudit(ctx context.Context, do func(log audit.Log) error) error {
+	options := &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}
+	if s.Single() { // whose transactions all see one moment; one that reads alone keeps nobody from writing
+		options.Isolation = sql.LevelDefault
+	}
+	return translate("read audit", s.db.RunInTx(ctx, options, func(_ context.Context, tx bun.Tx) error { return do(auditLog{tx}) }))
+}
+
+// auditLog is the audit log in a transaction.
+type auditLog struct{ db bun.IDB }
+
 // FindAuditBase gives up to where old entries were removed; the zero one as long as none was.
-func (s *Store) FindAuditBase(ctx context.Context) (audit.Base, error) {
-	base, err := auditBase(ctx, s.db)
+func (l auditLog) FindAuditBase(ctx context.Context) (audit.Base, error) {
+	base, err := auditBase(ctx, l.db)
 	return base, translate("find base of audit", err)
 }
 
@@ -124,12 +137,12 @@ func auditBase(ctx context.Context, db bun.IDB) (b audit.Base, err error) {
 }
 
 // ListSeals gives up to limit seals behind a number, in the chain's order.
-func (s *Store) ListSeals(ctx context.Context, after int64, limit int) ([]audit.Seal, error) {
+func (l auditLog) ListSeals(ctx context.Context, after int64, limit int) ([]audit.Seal, error) {
 	var rows []struct {
 		Number         int64
 		Entries, Chain []byte
 	}
-	if err := s.db.NewRaw("SELECT number, entries, chain FROM audit_seals WHERE number > ? ORDER BY number LIMIT ?", after, limit).Scan(ctx, &rows); err != nil {
+	if err := l.db.NewRaw("SELECT number, entries, chain FROM audit_seals WHERE number > ? ORDER BY number LIMIT ?", after, limit).Scan(ctx, &rows); err != nil {
 		return nil, translate("list seals", err)
 	}
 	seals := make([]audit.Seal, len(rows))
@@ -144,8 +157,8 @@ func (s *Store) ListSeals(ctx context.Context, after int64, limit int) ([]audit.
 }
 
 // ListEntries gives up to limit entries behind an id, in the order of ids.
-func (s *Store) ListEntries(ctx context.Context, after int64, limit int) ([]posthaste.AuditEntry, error) {
-	return listAudit(ctx, s.db.NewRaw("SELECT "+auditColumns+" FROM audit WHERE id > ? ORDER BY id LIMIT ?", after, limit))
+func (l auditLog) ListEntries(ctx context.Context, after int64, limit int) ([]posthaste.AuditEntry, error) {
+	return listAudit(ctx, l.db.NewRaw("SELECT "+auditColumns+" FROM audit WHERE id > ? ORDER BY id LIMIT ?", after, limit))
 }
 
 // NoteRestored writes down that this database is that of a backup, and up to

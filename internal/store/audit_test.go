@@ -49,9 +49,62 @@ func headOf(tb testing.TB, s *store.Store) audit.Head {
 
 func verify(tb testing.TB, s *store.Store, heads ...audit.Head) audit.Report {
 	tb.Helper()
-	report, err := audit.Verify(tb.Context(), s, testKeys{}, heads)
-	must(tb, err)
+	return verifyAs(tb, s, func(log audit.Log) audit.Log { return log }, heads...)
+}
+
+// verifyAs is verify of a log that something happens to.
+func verifyAs(tb testing.TB, s *store.Store, as func(audit.Log) audit.Log, heads ...audit.Head) (report audit.Report) {
+	tb.Helper()
+	must(tb, s.ReadAudit(tb.Context(), func(log audit.Log) (err error) {
+		report, err = audit.Verify(tb.Context(), as(log), testKeys{}, heads)
+		return err
+	}))
 	return report
+}
+
+// disturbed is a log in whose reading something else happens, behind a call.
+type disturbed struct {
+	audit.Log
+	afterBase, afterSeals func()
+}
+
+func (d disturbed) FindAuditBase(ctx context.Context) (audit.Base, error) {
+	defer d.afterBase()
+	return d.Log.FindAuditBase(ctx)
+}
+
+func (d disturbed) ListSeals(ctx context.Context, after int64, limit int) ([]audit.Seal, error) {
+	defer d.afterSeals()
+	return d.Log.ListSeals(ctx, after, limit)
+}
+
+// TestAuditIsVerifiedWhileRetentionRuns removes all that is sealed, amid the reading.
+func TestAuditIsVerifiedWhileRetentionRuns(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]func(log audit.Log, prune func()) disturbed{
+		"after the base":  func(log audit.Log, prune func()) disturbed { return disturbed{log, prune, func() {}} },
+		"after the seals": func(log audit.Log, prune func()) disturbed { return disturbed{log, func() {}, prune} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, s *store.Store) {
+				head := logged(t, s, 10)
+				var pruned int64
+				prune := func() {
+					n, err := s.Forget(t.Context(), "audit", time.Now().Add(time.Hour))
+					must(t, err)
+					pruned += n
+				}
+				r := verifyAs(t, s, func(log audit.Log) audit.Log { return of(log, prune) }, head)
+				if len(r.Faults) > 0 || r.Entries != 10 || r.Heads != 1 || pruned != 10 {
+					t.Errorf("%d were removed, and it found %+v", pruned, r)
+				}
+				if r := verify(t, s, head); len(r.Faults) > 0 || r.Entries != 0 {
+					t.Errorf("after it: %+v", r)
+				}
+			})
+		})
+	}
 }
 
 // tamper changes the database as somebody would who has no secret file.
