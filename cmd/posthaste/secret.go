@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 
 	"posthaste/internal/store"
 	"posthaste/internal/token"
@@ -13,6 +14,18 @@ type secretCommand struct {
 }
 
 type secretRotateCommand struct{}
+
+// warnOfReaders says so when others than its owner can read the secret file: they
+// can unsubscribe anybody, and find out whose address a hash is.
+func warnOfReaders(log *slog.Logger, path string) {
+	mode, others, err := token.Exposed(path)
+	switch {
+	case err != nil:
+		log.Warn("nobody knows who can read the secret file", "error", err)
+	case others:
+		log.Warn("others than its owner can read the secret file", "mode", fmt.Sprintf("%04o", mode), "mend", "chmod go= "+path)
+	}
+}
 
 // rekeyBatch is how many recipients get their new hashes in one transaction.
 const rekeyBatch = 1000

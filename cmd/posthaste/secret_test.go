@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -143,6 +144,24 @@ func rotateBetweenRuns(t *testing.T, env []string, p **program) {
 		t.Errorf("a file without the new line: %s", text)
 	}
 	*p = start(t, env)
+}
+
+// TestOthersWhoReadTheSecretAreNoticed has files of several modes.
+func TestOthersWhoReadTheSecretAreNoticed(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[os.FileMode]string{0o600: "", 0o400: "", 0o444: "mode=0444", 0o640: "mode=0640", 0o601: "mode=0601"} {
+		path := filepath.Join(t.TempDir(), "secret")
+		writeFile(t, path, "")
+		must(t, os.Chmod(path, mode))
+		link := filepath.Join(t.TempDir(), "link") // as secrets are mounted
+		must(t, os.Symlink(path, link))
+		var log bytes.Buffer
+		warnOfReaders(slog.New(slog.NewTextHandler(&log, nil)), link)
+		said := log.String()
+		if (said == "") != (want == "") || !strings.Contains(said, want) || said != "" && !strings.Contains(said, `mend="chmod go= `+link) {
+			t.Errorf("%04o: %q", mode, said)
+		}
+	}
 }
 
 // cutter stops a command as soon as it prints a text.

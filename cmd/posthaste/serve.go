@@ -147,6 +147,7 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 		return err
 	}
 	svc.onClose(svc.store.Close)
+	warnOfReaders(slog.Default(), svc.config.SecretFile)
 	release, err := svc.store.Own(e.ctx)
 	if err != nil {
 		return err
