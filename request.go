@@ -7,8 +7,9 @@ type RequestKind string
 
 // The kinds.
 const (
-	AccessRequest  RequestKind = "access"  // to see and take them: GDPR Art. 15 and 20
-	ErasureRequest RequestKind = "erasure" // to have them deleted: GDPR Art. 17
+	AccessRequest     RequestKind = "access"     // to see and take them: GDPR Art. 15 and 20
+	ErasureRequest    RequestKind = "erasure"    // to have them deleted: GDPR Art. 17
+	CorrectionRequest RequestKind = "correction" // to have another address: GDPR Art. 16
 )
 
 // RequestState is where a request stands.
@@ -16,14 +17,15 @@ type RequestState string
 
 // The states of a request.
 const (
-	RequestOpen    RequestState = "open"    // a link is on its way to the mailbox, whose owner has not used it
-	RequestDone    RequestState = "done"    // the data were shown, or are deleted. Final.
-	RequestExpired RequestState = "expired" // the link was not used in time. Final.
-	RequestNothing RequestState = "nothing" // nothing is held about the address. Final.
+	RequestOpen      RequestState = "open"      // a link is on its way to the mailbox, whose owner has not used it
+	RequestDone      RequestState = "done"      // the data were shown, or corrected, or are deleted. Final.
+	RequestExpired   RequestState = "expired"   // the link was not used in time, or before the address became another one. Final.
+	RequestWithdrawn RequestState = "withdrawn" // the link could not be sent. Final.
+	RequestNothing   RequestState = "nothing"   // nothing is held about the address. Final.
 )
 
 // RequestStates lists all of them.
-var RequestStates = []RequestState{RequestOpen, RequestDone, RequestExpired, RequestNothing}
+var RequestStates = []RequestState{RequestOpen, RequestDone, RequestExpired, RequestWithdrawn, RequestNothing}
 
 const (
 	// RequestDue is within which time a request must be answered (GDPR Art. 12(3): one month).
@@ -46,11 +48,15 @@ type Request struct {
 	DueAt       time.Time
 	EndedAt     time.Time
 	Receipt     Receipt // of an erasure that is done
+	NewAddress  string  // of a correction, while it is open
+	Moved       bool    // the person has another address since: the link of this went to the one before
 }
 
 // LinkWorks reports whether the link of the request can be used at an instant.
+// Whoever reads a mailbox that is not the person's any more uses none.
 func (r Request) LinkWorks(now time.Time) bool {
-	return r.State != RequestExpired && now.Before(r.CreatedAt.Add(LinkKept))
+	over := r.State == RequestExpired || r.State == RequestWithdrawn || r.Moved && r.Kind != CorrectionRequest
+	return !over && now.Before(r.CreatedAt.Add(LinkKept))
 }
 
 // Receipt tells what an erasure removed, and what stays.

@@ -10,7 +10,7 @@ import (
 )
 
 // everyPurpose is purposes and those that no mail bears.
-var everyPurpose = append([]token.Purpose{token.Undo, token.Confirm, token.Data}, purposes...)
+var everyPurpose = append([]token.Purpose{token.Undo, token.Confirm, token.Data, token.Correct}, purposes...)
 
 // FuzzOpen: whatever stands in the place of a token, it opens as
 // what it was sealed for or not at all.

@@ -51,9 +51,11 @@ const (
 	Confirm Purpose = "confirm"
 	// Data shows and deletes one recipient's data.
 	Data Purpose = "data"
+	// Correct makes the mailbox that it was sent to one recipient's address.
+	Correct Purpose = "correct"
 )
 
-var purposes = []Purpose{Unsubscribe, Preferences, OpenBeacon, ClickLink, Undo, Confirm, Data}
+var purposes = []Purpose{Unsubscribe, Preferences, OpenBeacon, ClickLink, Undo, Confirm, Data, Correct}
 
 // Keys holds the subkeys. It is immutable and safe for concurrent use; printing
 // it shows nothing.

@@ -229,7 +229,7 @@ func TestFaultText(t *testing.T) {
 func TestEveryWordOfTheLedgers(t *testing.T) {
 	t.Parallel()
 	keys := []string{"email", "name", "locale", "time_zone", "created_at", "updated_at", "colon", "made_at", "id", "source", "policy", "language", "network", "confirmed_network",
-		"region", "recorded_by", "asked_for_by", "message_id", "campaign", "attempts", "server_answer", "external_id", "metadata", "filled_in", "due_at", "why", "all_topics", string(posthaste.AccessRequest), string(posthaste.ErasureRequest),
+		"region", "recorded_by", "asked_for_by", "message_id", "campaign", "attempts", "server_answer", "external_id", "metadata", "filled_in", "due_at", "why", "all_topics", string(posthaste.AccessRequest), string(posthaste.ErasureRequest), string(posthaste.CorrectionRequest),
 		string(posthaste.ForTopic), string(posthaste.ForOpens), string(posthaste.ForClicks), string(posthaste.ForNotice),
 		string(posthaste.Given), string(posthaste.Withdrawn), string(posthaste.Open), string(posthaste.Click),
 		string(posthaste.ByImport), string(posthaste.ByAPI), string(posthaste.ByOneClick), string(posthaste.ByPage), string(posthaste.ByPreferences),

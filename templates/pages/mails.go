@@ -25,6 +25,7 @@ type mailsTexts struct {
 	Confirm mailTexts `json:"confirm"`
 	Data    mailTexts `json:"data"`
 	Erase   mailTexts `json:"erase"`
+	Correct mailTexts `json:"correct"`
 	Copy    string    `json:"copy"`
 }
 
@@ -62,6 +63,13 @@ func EraseMail(lang string, p MailParts) (Mail, error) {
 	t := load().texts(lang)
 	p.Items = nil
 	return t.mail(t.Mails.Erase, p, t.valuesOf(p.Sender, ""))
+}
+
+// CorrectMail asks whoever reads the mailbox to confirm that it is somebody's new address.
+func CorrectMail(lang string, p MailParts) (Mail, error) {
+	t := load().texts(lang)
+	p.Items = nil
+	return t.mail(t.Mails.Correct, p, t.valuesOf(p.Sender, ""))
 }
 
 func (t Texts) mail(m mailTexts, p MailParts, say values) (Mail, error) {

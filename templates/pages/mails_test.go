@@ -10,7 +10,7 @@ import (
 )
 
 var mails = map[string]func(string, pages.MailParts) (pages.Mail, error){
-	"confirm": pages.ConfirmMail, "data": pages.DataMail, "erase": pages.EraseMail,
+	"confirm": pages.ConfirmMail, "data": pages.DataMail, "erase": pages.EraseMail, "correct": pages.CorrectMail,
 }
 
 func parts(lang string) pages.MailParts {

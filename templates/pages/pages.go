@@ -1,6 +1,6 @@
 // Package pages writes the pages that recipients see: signing up and
-// confirming it, unsubscribing, the preference centre, their own data, and what
-// went wrong; and the three mails with the links to these pages. Each page is
+// confirming it, unsubscribing, the preference centre, their own data, another
+// address, and what went wrong; and the four mails with the links to these pages. Each page is
 // one HTML document with its own style inside and nothing else: no script, no
 // cookie, no image, no address of anybody else's, so that it works under
 //
@@ -27,7 +27,7 @@ import (
 // their lives from here, so that what is said is what holds.
 const (
 	ConfirmDays = 14 // to confirm a sign-up
-	DataDays    = 7  // to see or delete one's data
+	DataDays    = 7  // to see or delete one's data, or to confirm another address
 )
 
 // StyleHash is the CSP source that allows the style of these pages and no

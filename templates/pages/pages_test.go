@@ -39,6 +39,8 @@ func write(w io.Writer, page any) error {
 		return pages.WriteConfirm(w, p)
 	case pages.YourData:
 		return pages.WriteYourData(w, p)
+	case pages.Correct:
+		return pages.WriteCorrect(w, p)
 	case pages.Problem:
 		return pages.WriteProblem(w, p)
 	}

@@ -30,7 +30,7 @@ func samples(lang string) []sample {
 	}
 	var all []sample
 	for _, of := range [][]sample{
-		unsubscribing(lang), preferring(lang, topics, notices, measurement), signingUp(lang, topics, measurement), confirming(lang), knowing(lang),
+		unsubscribing(lang), preferring(lang, topics, notices, measurement), signingUp(lang, topics, measurement), confirming(lang), knowing(lang), correcting(lang),
 		{
 			{"problem", pages.Problem{Lang: lang, Status: 404, Title: "This link is not valid", Text: "It may have been cut in two. Try to copy all of it from the mail.", RequestID: "01JD8Q"}},
 			{"problem_bare", pages.Problem{Lang: lang, Title: "Try again in a minute"}},
@@ -127,6 +127,19 @@ func knowing(lang string) []sample {
 		{"data_to_show", pages.YourData{Lang: lang, Sender: shop, Masked: masked, Kind: pages.Access, ShowAction: "/data/abc", EraseAction: "/data/abc"}},
 		{"data_erased", pages.YourData{Lang: lang, Sender: shop, Erased: true, Receipt: []string{"1 entry", "3 consents", "A fingerprint of the address stays."}}},
 		{"data_gone", pages.YourData{Lang: lang, Sender: shop, Gone: true}},
+	}
+}
+
+func correcting(lang string) []sample {
+	p := pages.Correct{Lang: lang, Sender: shop, Masked: masked, Before: "i…@old.example", Action: "/a/abc"}
+	done, taken, gone := p, p, p
+	done.Done, taken.Taken, gone.Gone = true, true, true
+	return []sample{
+		{"correct", p},
+		{"correct_bare", pages.Correct{Lang: lang, Action: "/a/abc"}},
+		{"correct_done", done},
+		{"correct_taken", taken},
+		{"correct_gone", gone},
 	}
 }
 

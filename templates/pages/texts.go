@@ -13,16 +13,17 @@ import (
 // Texts are the words of these pages and mails in one language: one file in
 // texts/, named for the language's BCP 47 tag. To add a language, add a file.
 //
-// {sender}, {topic}, {notice}, {address}, {title} and {days} stand for the
+// {sender}, {topic}, {notice}, {address}, {before}, {title} and {days} stand for the
 // page's own. Us stands for {sender} when it has no name, so each sentence must
 // read well with both.
 type Texts struct {
-	Lang        string `json:"lang"` // as the file is named
-	Dir         string `json:"dir"`  // ltr or rtl
-	Name        string `json:"name"` // of the language, in itself
-	Us          string `json:"us"`
-	YourAddress string `json:"your_address"` // for an address that is not shown
-	ThisTopic   string `json:"this_topic"`   // for a topic without a name
+	Lang          string `json:"lang"` // as the file is named
+	Dir           string `json:"dir"`  // ltr or rtl
+	Name          string `json:"name"` // of the language, in itself
+	Us            string `json:"us"`
+	YourAddress   string `json:"your_address"`   // for an address that is not shown
+	AddressBefore string `json:"address_before"` // for one that it replaces
+	ThisTopic     string `json:"this_topic"`     // for a topic without a name
 
 	Wording     wordingTexts           `json:"wording"`
 	Unsubscribe unsubscribeTexts       `json:"unsubscribe"`
@@ -30,6 +31,7 @@ type Texts struct {
 	SignUp      signUpTexts            `json:"sign_up"`
 	Confirm     confirmTexts           `json:"confirm"`
 	Data        dataTexts              `json:"data"`
+	Correct     correctTexts           `json:"correct"`
 	Sections    map[string]SectionText `json:"sections"`
 	Words       map[string]string      `json:"words"`
 	Mails       mailsTexts             `json:"mails"`
