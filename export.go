@@ -120,14 +120,15 @@ type ExportDecision struct {
 
 // ExportRequest is what the person asked for about these data.
 type ExportRequest struct {
-	At      time.Time    `json:"at"`
-	Kind    RequestKind  `json:"kind"`
-	Channel Channel      `json:"channel"`
-	State   RequestState `json:"state"`
-	DueAt   time.Time    `json:"due_at"`
-	EndedAt *time.Time   `json:"ended_at"`
-	Actor   string       `json:"recorded_by,omitempty"`
-	Reason  string       `json:"reason,omitempty"`
+	At         time.Time    `json:"at"`
+	Kind       RequestKind  `json:"kind"`
+	Channel    Channel      `json:"channel"`
+	State      RequestState `json:"state"`
+	DueAt      time.Time    `json:"due_at"`
+	EndedAt    *time.Time   `json:"ended_at"`
+	Actor      string       `json:"recorded_by,omitempty"`
+	Reason     string       `json:"reason,omitempty"`
+	NewAddress string       `json:"new_address,omitempty"` // that is to be confirmed
 }
 
 // ExportLogEntry is what the audit log says of an operation about the person.

@@ -34,6 +34,36 @@ func (r Recipient) Differs(from Recipient) (fields []string) {
 	return fields
 }
 
+// AttributesMost is how many attributes one recipient can have.
+const AttributesMost = 100
+
+// Correction is what is to be put right in the record of a recipient; nil fields stay.
+type Correction struct {
+	Name, Locale, TimeZone *string
+	Attributes             map[string]*string // nil removes one; others stay
+}
+
+// Correct gives the record as it should be.
+func (r Recipient) Correct(c Correction) Recipient {
+	for field, said := range map[*string]*string{&r.Name: c.Name, &r.Locale: c.Locale, &r.TimeZone: c.TimeZone} {
+		if said != nil {
+			*field = *said
+		}
+	}
+	r.Attributes = maps.Clone(r.Attributes)
+	for name, value := range c.Attributes {
+		if value == nil {
+			delete(r.Attributes, name)
+			continue
+		}
+		if r.Attributes == nil {
+			r.Attributes = map[string]string{}
+		}
+		r.Attributes[name] = *value
+	}
+	return r
+}
+
 // Topic is what a recipient chooses to read about; every campaign has exactly one.
 type Topic struct {
 	ID        int64

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -19,25 +20,45 @@ import (
 )
 
 // Request records what somebody asks for about the data of an address and has a
-// link sent there: whoever reads the mailbox is the person. It is the one way for
-// every channel. Nothing is sent to an address about which nothing is held, or
-// when too many links were asked for; sent tells.
+// link sent there, or to the new address that it names: whoever reads the mailbox
+// is the person. It is the one way for every channel. Nothing is sent to an address
+// about which nothing is held, or when too many links were asked for; sent tells.
+// Conflict when the new address is somebody else's.
 func (s *Service) Request(ctx context.Context, addr address.Address, locale string, q posthaste.Request) (_ posthaste.Request, sent bool, err error) {
 	q, mail, err := s.store.AddRequest(ctx, addr.Canonical(), q)
 	if err != nil || !mail {
 		return q, false, err
 	}
-	parts := s.mailParts("/d/" + s.keys.Seal(token.Data, token.Claims{RecipientID: q.RecipientID, Number: q.ID}))
-	write := pages.DataMail
-	if q.Kind == posthaste.ErasureRequest {
-		write = pages.EraseMail
-	}
-	text, err := write(pages.Match("", locale), parts)
-	if err != nil {
+	if err := s.sendRequest(ctx, addr.String(), locale, q); err != nil {
+		withdrawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawWait)
+		defer cancel()
+		if err := s.store.WithdrawRequest(withdrawing, q.ID); err != nil { // it expires by itself
+			slog.Warn("a request whose link was not sent stays open", "request", q.ID, "error", err)
+		}
 		return q, false, err
 	}
-	_, err = s.courier.Send(ctx, posthaste.DataNotice, addr.String(), text)
-	return q, err == nil, err
+	return q, true, nil
+}
+
+// withdrawWait bounds how long is tried to end what could not be sent, so that
+// it does not count as if it had been.
+const withdrawWait = 2 * time.Second
+
+// sendRequest sends the link: to the new mailbox, if there is to be one.
+func (s *Service) sendRequest(ctx context.Context, email, locale string, q posthaste.Request) error {
+	path, purpose, write := "/d/", token.Data, pages.DataMail
+	switch q.Kind {
+	case posthaste.ErasureRequest:
+		write = pages.EraseMail
+	case posthaste.CorrectionRequest:
+		path, purpose, write, email = "/a/", token.Correct, pages.CorrectMail, q.NewAddress
+	}
+	text, err := write(pages.Match("", locale), s.mailParts(path+s.keys.Seal(purpose, token.Claims{RecipientID: q.RecipientID, Number: q.ID})))
+	if err != nil {
+		return err
+	}
+	_, err = s.courier.Send(ctx, posthaste.DataNotice, email, text)
+	return err
 }
 
 // Erase removes all that is held about a recipient; once it returns no mail to
@@ -73,9 +94,9 @@ func (s *Service) Export(ctx context.Context, recipientID int64) (posthaste.Expo
 	return s.store.Export(ctx, recipientID, s.sender.Receivers)
 }
 
-// asked opens the link of a request; gone tells that it works no more.
-func (s *Service) asked(c echo.Context) (q posthaste.Request, gone bool, err error) {
-	claims, err := s.keys.Open(token.Data, c.Param("token"))
+// asked opens the link of a request for a purpose; gone tells that it works no more.
+func (s *Service) asked(c echo.Context, purpose token.Purpose) (q posthaste.Request, gone bool, err error) {
+	claims, err := s.keys.Open(purpose, c.Param("token"))
 	if err != nil {
 		return q, false, err
 	}
@@ -90,7 +111,7 @@ func (s *Service) asked(c echo.Context) (q posthaste.Request, gone bool, err err
 // showData shows a button, or the receipt once the data are erased. A scanner
 // that follows the link sees nothing of them, and ends no request.
 func (s *Service) showData(c echo.Context) error {
-	q, gone, err := s.asked(c)
+	q, gone, err := s.asked(c, token.Data)
 	if err != nil {
 		return err
 	}
@@ -114,7 +135,7 @@ func (s *Service) writeClosed(c echo.Context, q posthaste.Request, gone bool) er
 
 // actOnData carries out one of the buttons of the page.
 func (s *Service) actOnData(c echo.Context) error {
-	q, gone, err := s.asked(c)
+	q, gone, err := s.asked(c, token.Data)
 	if err != nil {
 		return err
 	}

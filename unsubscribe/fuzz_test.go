@@ -146,7 +146,7 @@ func count(tb testing.TB, db *sql.DB, rows string) (n int) {
 func FuzzForms(f *testing.F) {
 	h, _ := openForm(f)
 	h.eachForm(func(kind, body string) {
-		for page := range byte(4) {
+		for page := range byte(5) {
 			f.Add(page, kind, body)
 		}
 	})
@@ -167,7 +167,7 @@ func FuzzForms(f *testing.F) {
 				t.Errorf("%s: %t, but the form %q says %t", what, done, body, said)
 			}
 		}
-		switch page % 4 {
+		switch page % 5 {
 		case 0:
 			h.resubscribe(0, 0)
 			taken := send("/u/"+h.oneClickToken(0, 0), http.StatusUnprocessableEntity, http.StatusNotFound) // 404: what should undo does not
@@ -182,6 +182,10 @@ func FuzzForms(f *testing.F) {
 			g.come(t)
 			taken := send(g.data)
 			want("erased", g.isErased(), taken && said.Get("erase") == "yes")
+		case 4:
+			link, corrected := g.move(t)
+			taken := send(link)
+			want("corrected", corrected(), taken && said.Get("correct") == "yes")
 		}
 	})
 }
@@ -210,6 +214,24 @@ func (g *guest) come(tb testing.TB) {
 	q, _, err := h.store.AddRequest(tb.Context(), "guest@example.com", posthaste.Request{Kind: posthaste.ErasureRequest, Channel: posthaste.ByPreferences})
 	must(tb, err)
 	g.id, g.confirm, g.data = q.RecipientID, h.sent[0].link(tb), "/d/"+h.keys.Seal(token.Data, token.Claims{RecipientID: q.RecipientID, Number: q.ID})
+}
+
+// move has somebody ask for another address, and tells whether they have it.
+func (g *guest) move(tb testing.TB) (link string, corrected func() bool) {
+	tb.Helper()
+	_, err := g.db.ExecContext(tb.Context(), "DELETE FROM requests WHERE kind = 'correction'") // or soon there were too many
+	must(tb, err)
+	h := g.house
+	address := func() string {
+		r, err := h.store.FindRecipient(tb.Context(), h.people[1].ID)
+		must(tb, err)
+		return r.Email
+	}
+	from := address()
+	to := map[bool]string{true: "moved@example.org", false: email(1)}[from == email(1)]
+	q, _, err := h.store.AddRequest(tb.Context(), from, posthaste.Request{Kind: posthaste.CorrectionRequest, Channel: posthaste.ByDesk, NewAddress: to})
+	must(tb, err)
+	return "/a/" + h.keys.Seal(token.Correct, token.Claims{RecipientID: q.RecipientID, Number: q.ID}), func() bool { return address() == to }
 }
 
 func (g *guest) isConfirmed() bool {

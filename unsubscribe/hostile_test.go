@@ -22,10 +22,10 @@ import (
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 // commands are what a form of each page that a token opens would do.
-var commands = map[string]string{"/u/": oneClick, "/p/": "stop=all", "/confirm/": "confirm=yes", "/d/": "erase=yes"}
+var commands = map[string]string{"/u/": oneClick, "/p/": "stop=all", "/confirm/": "confirm=yes", "/d/": "erase=yes", "/a/": "correct=yes"}
 
 // opens is the one page that a token of a purpose opens, or none.
-var opens = map[token.Purpose]string{token.Unsubscribe: "/u/", token.Preferences: "/p/", token.Confirm: "/confirm/", token.Data: "/d/",
+var opens = map[token.Purpose]string{token.Unsubscribe: "/u/", token.Preferences: "/p/", token.Confirm: "/confirm/", token.Data: "/d/", token.Correct: "/a/",
 	token.Undo: "", token.OpenBeacon: "", token.ClickLink: ""}
 
 // seals gives a token of every purpose, of what really is there: each would do
@@ -35,12 +35,15 @@ func (h *house) seals() map[token.Purpose]string {
 	h.signUp(url.Values{"email": {"ada@example.com"}, h.field(0): {"yes"}}).wantStatus(h.tb, 200)
 	q, err := h.store.FindRequest(h.tb.Context(), h.request(1))
 	must(h.tb, err)
+	moving, _, err := h.store.AddRequest(h.tb.Context(), email(1), posthaste.Request{Kind: posthaste.CorrectionRequest, Channel: posthaste.ByDesk, NewAddress: "moved@example.org"})
+	must(h.tb, err)
 	added, err := h.store.OptOut(h.tb.Context(), posthaste.OptOut{RecipientID: h.people[1].ID, TopicID: h.topics[1].ID, Channel: posthaste.ByPage})
 	must(h.tb, err)
 	tokens := map[token.Purpose]string{
 		token.Unsubscribe: h.oneClickToken(0, 0), token.Preferences: h.preferencesToken(0),
 		token.Confirm: strings.TrimPrefix(h.sent[0].link(h.tb), "/confirm/"),
 		token.Data:    h.keys.Seal(token.Data, token.Claims{RecipientID: q.RecipientID, Number: q.ID}),
+		token.Correct: h.keys.Seal(token.Correct, token.Claims{RecipientID: moving.RecipientID, Number: moving.ID}),
 		token.Undo:    h.keys.Seal(token.Undo, token.Claims{RecipientID: h.people[1].ID, TopicID: h.topics[1].ID, Number: added}),
 	}
 	for _, p := range []token.Purpose{token.OpenBeacon, token.ClickLink} {

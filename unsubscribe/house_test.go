@@ -26,20 +26,22 @@ import (
 
 // house is the service on a real database behind a real listener.
 type house struct {
-	tb     testing.TB
-	dir    string
-	db     string // the URL of the database
-	store  *store.Store
-	keys   *token.Keys
-	topics []posthaste.Topic
-	people []posthaste.Recipient
-	url    string
-	client *http.Client
+	tb      testing.TB
+	dir     string
+	db      string // the URL of the database
+	store   *store.Store
+	keys    *token.Keys
+	topics  []posthaste.Topic
+	people  []posthaste.Recipient
+	url     string
+	client  *http.Client
+	service *unsubscribe.Service
 	// onAnswer, if set, is called when the answer's status is about to be sent.
 	onAnswer func(status int)
 
 	mu     sync.Mutex
 	sent   []sentMail
+	lost   error    // of the courier, if it loses what it is given
 	erased []string // addresses whose files were removed
 }
 
@@ -87,8 +89,9 @@ func (h *house) serve(workers unsubscribe.Workers) { h.serveFrom(h.store, worker
 // serveFrom is serve with a store that differs from the house's in something.
 func (h *house) serveFrom(from unsubscribe.Store, workers unsubscribe.Workers) {
 	e := web.New(web.Options{Name: "public", Pages: true, Actor: posthaste.ByRecipient})
-	unsubscribe.New(unsubscribe.Parts{Store: from, Workers: workers, Courier: h, Files: h, Keys: h.keys, Sender: unsubscribe.Sender{Name: "Example Post Ltd",
-		PostalAddress: "1 Sample Street", PublicURL: "https://mail.example.com", Receivers: []string{"mx.example.com: each mail; so that it is delivered"}}}).Register(e)
+	h.service = unsubscribe.New(unsubscribe.Parts{Store: from, Workers: workers, Courier: h, Files: h, Keys: h.keys, Sender: unsubscribe.Sender{Name: "Example Post Ltd",
+		PostalAddress: "1 Sample Street", PublicURL: "https://mail.example.com", Receivers: []string{"mx.example.com: each mail; so that it is delivered"}}})
+	h.service.Register(e)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.ServeHTTP(&witness{w, h.onAnswer}, r)
 	}))
@@ -131,6 +134,9 @@ func (m sentMail) link(tb testing.TB) string {
 func (h *house) Send(_ context.Context, noticeType, email string, m pages.Mail) (string, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.lost != nil {
+		return "", h.lost
+	}
 	h.sent = append(h.sent, sentMail{noticeType, email, m})
 	return fmt.Sprintf("%d@example.com", len(h.sent)), nil
 }

@@ -3,6 +3,7 @@ package unsubscribe
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -181,6 +182,11 @@ func (s *Service) askToConfirm(ctx context.Context, u posthaste.SignUp) error {
 	}
 	messageID, err := s.courier.Send(ctx, posthaste.ConfirmNotice, u.Email, mail)
 	if err != nil {
+		withdrawing, cancel := context.WithTimeout(context.WithoutCancel(ctx), withdrawWait)
+		defer cancel()
+		if err := s.store.WithdrawSignUp(withdrawing, u.ID); err != nil { // it is purged by itself
+			slog.Warn("a sign-up whose mail was not sent stays", "sign_up", u.ID, "error", err)
+		}
 		return err
 	}
 	return s.store.NoteConfirmationMail(ctx, u.ID, messageID)

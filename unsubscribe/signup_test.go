@@ -169,8 +169,9 @@ func TestTokensOfOnePowerHaveNoOther(t *testing.T) {
 	h, _ := openForm(t)
 	h.signUp(url.Values{"email": {"ada@example.com"}, h.field(0): {"yes"}}).wantStatus(t, 200)
 	h.do(http.MethodPost, "/p/"+h.preferencesToken(0), form, "data=send").wantStatus(t, 200)
-	confirm, data := strings.TrimPrefix(h.sent[0].link(t), "/confirm/"), strings.TrimPrefix(h.sent[1].link(t), "/d/")
-	tokens := map[string]string{"/u/": h.oneClickToken(0, 0), "/p/": h.preferencesToken(0), "/confirm/": confirm, "/d/": data}
+	h.correction(1, "moved@example.org")
+	confirm, data, address := strings.TrimPrefix(h.sent[0].link(t), "/confirm/"), strings.TrimPrefix(h.sent[1].link(t), "/d/"), strings.TrimPrefix(h.sent[2].link(t), "/a/")
+	tokens := map[string]string{"/u/": h.oneClickToken(0, 0), "/p/": h.preferencesToken(0), "/confirm/": confirm, "/d/": data, "/a/": address}
 	for path := range tokens {
 		for own, token := range tokens {
 			status := 404
@@ -179,7 +180,7 @@ func TestTokensOfOnePowerHaveNoOther(t *testing.T) {
 			}
 			h.do(http.MethodGet, path+token, "", "").wantStatus(t, status)
 			if own != path {
-				for _, body := range []string{oneClick, "confirm=yes", "erase=yes", "save=yes", "stop=all", "undo=" + token} {
+				for _, body := range []string{oneClick, "confirm=yes", "erase=yes", "show=yes", "download=json", "correct=yes", "save=yes", "stop=all", "undo=" + token} {
 					h.do(http.MethodPost, path+token, form, body).wantStatus(t, 404)
 				}
 			}
@@ -220,13 +221,16 @@ func TestLinksOfAnotherPersonsNumber(t *testing.T) {
 	h, _ := openForm(t)
 	h.signUp(url.Values{"email": {"ada@example.com"}, h.field(0): {"yes"}}).wantStatus(t, 200)
 	h.do(http.MethodPost, "/p/"+h.preferencesToken(0), form, "data=send").wantStatus(t, 200)
-	for path, purpose := range map[string]tokens.Purpose{"/confirm/": tokens.Confirm, "/d/": tokens.Data} {
-		link := path + h.keys.Seal(purpose, tokens.Claims{RecipientID: h.people[1].ID, Number: 1})
+	h.correction(0, "moved@example.org")
+	for path, claims := range map[string]tokens.Claims{"/confirm/": {Number: 1}, "/d/": {Number: 1}, "/a/": {Number: 2}} {
+		purpose := map[string]tokens.Purpose{"/confirm/": tokens.Confirm, "/d/": tokens.Data, "/a/": tokens.Correct}[path]
+		claims.RecipientID = h.people[1].ID
+		link := path + h.keys.Seal(purpose, claims)
 		h.do(http.MethodGet, link, "", "").wantStatus(t, 410)
-		h.do(http.MethodPost, link, form, "confirm=yes&erase=yes").wantStatus(t, 410)
+		h.do(http.MethodPost, link, form, "confirm=yes&erase=yes&correct=yes").wantStatus(t, 410)
 	}
-	if _, err := h.store.FindRecipient(t.Context(), h.people[0].ID); err != nil {
-		t.Error("somebody else's link deleted:", err)
+	if r, err := h.store.FindRecipient(t.Context(), h.people[0].ID); err != nil || r.Email != email(0) {
+		t.Errorf("somebody else's link deleted or changed: %+v %v", r, err)
 	}
 }
 

@@ -14,6 +14,7 @@ type Store interface {
 	Names
 	SignUps
 	Requests
+	Holdings
 	People
 }
 
@@ -43,6 +44,7 @@ type SignUps interface {
 	NoteConfirmationMail(ctx context.Context, id int64, messageID string) error
 	FindSignUp(ctx context.Context, id int64) (posthaste.SignUp, error)
 	ConfirmSignUp(ctx context.Context, id int64, from posthaste.Network) (posthaste.SignUp, error)
+	WithdrawSignUp(ctx context.Context, id int64) error
 }
 
 // Requests are what people ask for about their data.
@@ -50,6 +52,12 @@ type Requests interface {
 	AddRequest(ctx context.Context, canonical string, q posthaste.Request) (_ posthaste.Request, mail bool, err error)
 	FindRequest(ctx context.Context, id int64) (posthaste.Request, error)
 	EndRequest(ctx context.Context, id int64) error
+	WithdrawRequest(ctx context.Context, id int64) error
+	CorrectAddress(ctx context.Context, requestID int64) error
+}
+
+// Holdings are all that is held about people.
+type Holdings interface {
 	Export(ctx context.Context, recipientID int64, receivers []string) (posthaste.Export, error)
 	SuppressErased(ctx context.Context, recipientID int64) error
 	Erase(ctx context.Context, recipientID, requestID int64) (posthaste.Receipt, error)

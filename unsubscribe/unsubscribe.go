@@ -1,6 +1,7 @@
 // Package unsubscribe carries out what recipients decide: signing up and
 // confirming it, one-click unsubscribing (RFC 8058), the page behind the same
-// link, the preference centre, and seeing and deleting one's own data. An answer
+// link, the preference centre, seeing and deleting one's own data, and another
+// address. An answer
 // of 200 means that the decision is committed and that no mail against it starts
 // any more; when that cannot be promised the answer is 503 and a repetition is
 // harmless.
@@ -72,6 +73,7 @@ func (s *Service) Register(e *echo.Echo) {
 	page("/s/:form", s.showForm, s.signUp)
 	page("/confirm/:token", s.showConfirm, s.confirm)
 	page("/d/:token", s.showData, s.actOnData)
+	page("/a/:token", s.showAddress, s.correctAddress)
 }
 
 // writePage answers with a page.

@@ -93,7 +93,7 @@ func (s *Store) erasures() []erasure {
 		{"notices", `UPDATE notices SET recipient_id = 0, name = '', locale = '', data = '{}', external_id = '', metadata = '{}', reply = '',
 			state = CASE WHEN state IN ('queued', 'deferred') THEN 'suppressed' ELSE state END WHERE recipient_id = ?0`},
 		{"", "UPDATE suppressions SET evidence = ?2 WHERE address_hash = ?1"},
-		{"requests", "UPDATE requests SET recipient_id = 0, reason = '' WHERE recipient_id = ?0"},
+		{"requests", "UPDATE requests SET recipient_id = 0, reason = '', new_address = '' WHERE recipient_id = ?0"},
 		{"recipients", "DELETE FROM recipients WHERE id = ?0"},
 	}
 }
@@ -108,6 +108,10 @@ func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64, evi
 	if err := tx.NewRaw("SELECT address_hash FROM recipients WHERE id = ?"+s.pick(" FOR UPDATE", ""), recipientID).Scan(ctx, &hash); err != nil {
 		return nil, noSuch(translate("find recipient", err), "recipient")
 	}
+	var links []string
+	if err := tx.NewRaw("SELECT new_address FROM requests WHERE recipient_id = ? AND new_address <> ''", recipientID).Scan(ctx, &links); err != nil {
+		return nil, err
+	}
 	removed := map[string]int64{}
 	for _, e := range s.erasures() {
 		n, err := exec(ctx, tx, e.statement, recipientID, hash, bun.Safe(evidence))
@@ -118,14 +122,20 @@ func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64, evi
 			removed[e.name] = n
 		}
 	}
+	for _, email := range links {
+		if err := s.forgetAddressee(ctx, tx, email); err != nil {
+			return nil, err
+		}
+	}
 	return removed, nil
 }
 
 // ListErasedAgain gives up to limit recipients who are suppressed as
-// erased, but were known before that: a restored backup has them back.
+// erased, but were known at that address before that: a restored backup has them
+// back. Who came to an address of somebody who had been erased is another one.
 func (s *Store) ListErasedAgain(ctx context.Context, limit int) ([]int64, error) {
 	var ids []int64
 	err := s.db.NewRaw(`SELECT r.id FROM recipients r JOIN suppressions x ON x.address_hash = r.address_hash AND x.topic_id = 0 AND x.reason = ?
-		WHERE r.created_at < x.created_at ORDER BY r.id LIMIT ?`, posthaste.Erased, limit).Scan(ctx, &ids)
+		WHERE r.created_at < x.created_at AND r.address_since < x.created_at ORDER BY r.id LIMIT ?`, posthaste.Erased, limit).Scan(ctx, &ids)
 	return ids, translate("list erased", err)
 }

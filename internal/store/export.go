@@ -237,7 +237,8 @@ func (e exporting) readRequests(ctx context.Context, out *posthaste.Export) erro
 	requests, err := listRequests(ctx, e.tx.NewRaw("SELECT "+requestColumns+" FROM requests WHERE recipient_id = ? ORDER BY id", e.id))
 	out.Requests = make([]posthaste.ExportRequest, len(requests))
 	for i, q := range requests {
-		out.Requests[i] = posthaste.ExportRequest{At: q.CreatedAt, Kind: q.Kind, Channel: q.Channel, State: q.State, DueAt: q.DueAt, EndedAt: orNil(q.EndedAt), Actor: q.Actor, Reason: q.Reason}
+		out.Requests[i] = posthaste.ExportRequest{At: q.CreatedAt, Kind: q.Kind, Channel: q.Channel, State: q.State, DueAt: q.DueAt, EndedAt: orNil(q.EndedAt), Actor: q.Actor, Reason: q.Reason,
+			NewAddress: q.NewAddress}
 	}
 	return err
 }

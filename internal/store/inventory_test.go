@@ -161,6 +161,7 @@ func TestEveryRuleOfRetentionIsCarriedOut(t *testing.T) {
 		optOut(t, s, id, topic.ID)
 		must(t, s.RecordConsents(t.Context(), []posthaste.Consent{{RecipientID: id, Purpose: posthaste.ForOpens, Decision: posthaste.Withdrawn, Channel: posthaste.ByPreferences}}))
 		must(t, s.EndRequest(t.Context(), 1))
+		must(t, s.WithdrawRequest(t.Context(), 2))
 		must(t, s.AddUsage(t.Context(), nil, time.Now()))
 		tamper(t, testkit.RawSQL(t, url), "UPDATE notices SET state = 'accepted'", "UPDATE notice_calls SET forgotten = 1", "UPDATE webhook_messages SET state = 'dead'",
 			"INSERT INTO api_usage (key_id, day, scope, requests, refused, failed, notices) VALUES (1, '2020-01-01', 's', 1, 0, 0, 0)")

@@ -273,6 +273,7 @@ func marked(tb testing.TB, s *store.Store, url string) (id int64, topic posthast
 	if !mail {
 		tb.Fatal("no link may be sent")
 	}
+	correction(tb, s, address, "marker.new@example.com")
 	return id, topics[0]
 }
 
@@ -305,7 +306,7 @@ func TestExportTellsAll(t *testing.T) {
 		must(t, err)
 		for _, want := range []string{"marker@example.com", "MARKER-name", "MARKER-city", "Europe/Berlin", "Ja, a", "2026-11", "form:news", "MARKER-message@example.com",
 			"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "MARKER-reply", "MARKER-answer", "MARKER-called", "MARKER-external-one", "MARKER-metadata", "MARKER-call-two", "MARKER-own-two",
-			"MARKER-evidence", "MARKER-ticket", "MARKER-reason", "recipient.change", "the mail server"} {
+			"MARKER-evidence", "MARKER-ticket", "marker.new@example.com", "MARKER-reason", "recipient.change", "the mail server"} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("%s is not in the export: %s", want, text)
 			}

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,11 +75,7 @@ func (s *Store) PutRecipient(ctx context.Context, r posthaste.Recipient, canonic
 		CreatedAt int64
 	}
 	err = s.inTx(ctx, "put recipient", func(ctx context.Context, tx bun.Tx) error {
-		names := make([]string, 0, len(r.Attributes))
-		for name := range r.Attributes {
-			names = append(names, name)
-		}
-		if err := addAttributeNames(ctx, tx, names); err != nil {
+		if err := addAttributeNames(ctx, tx, slices.Collect(maps.Keys(r.Attributes))); err != nil {
 			return err
 		}
 		before, err := findRecipient(ctx, tx, "canonical = ?", canonical)

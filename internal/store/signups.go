@@ -107,14 +107,15 @@ func (r signUpRow) signUp(ctx context.Context, db bun.IDB) (u posthaste.SignUp, 
 }
 
 // FindSignUp gives the sign-up of that id, or NotFound: it was removed, since
-// nobody confirmed it in time or the person was erased.
+// nobody confirmed it in time or the person was erased; or the person has another
+// address since, so that its link is in the wrong mailbox.
 func (s *Store) FindSignUp(ctx context.Context, id int64) (posthaste.SignUp, error) {
 	return findSignUp(ctx, s.db, id, "")
 }
 
 func findSignUp(ctx context.Context, db bun.IDB, id int64, lock string) (posthaste.SignUp, error) {
 	var row signUpRow
-	if err := db.NewRaw("SELECT "+signUpColumns+" FROM sign_ups WHERE id = ?"+lock, id).Scan(ctx, &row); err != nil {
+	if err := db.NewRaw("SELECT "+signUpColumns+" FROM sign_ups WHERE id = ? AND NOT EXISTS (SELECT 1 FROM recipients r WHERE r.id = sign_ups.recipient_id AND r.address_since > sign_ups.requested_at)"+lock, id).Scan(ctx, &row); err != nil {
 		return posthaste.SignUp{}, noSuch(translate("find sign-up", err), "sign-up")
 	}
 	return row.signUp(ctx, db)
@@ -135,9 +136,13 @@ func (s *Store) ConfirmSignUp(ctx context.Context, id int64, from posthaste.Netw
 		if _, err := exec(ctx, tx, "UPDATE sign_ups SET confirmed_at = ?, confirmed_network = ? WHERE id = ?", micros(u.ConfirmedAt), from.String(), id); err != nil {
 			return err
 		}
-		if _, err := exec(ctx, tx, `UPDATE recipients SET name = CASE WHEN name = '' THEN ? ELSE name END, locale = CASE WHEN locale = '' THEN ? ELSE locale END WHERE id = ?`,
-			u.Name, u.Language, u.RecipientID); err != nil {
+		there, err := exec(ctx, tx, `UPDATE recipients SET name = CASE WHEN name = '' THEN ? ELSE name END, locale = CASE WHEN locale = '' THEN ? ELSE locale END
+			WHERE id = ? AND address_since <= ?`, u.Name, u.Language, u.RecipientID, micros(u.RequestedAt))
+		if err != nil {
 			return err
+		}
+		if there == 0 { // the address became another one in this moment
+			return notFound("there is no such sign-up")
 		}
 		entries := make([]posthaste.Consent, len(u.Choices))
 		for i, c := range u.Choices {
@@ -205,6 +210,21 @@ func (s *Store) liftFor(ctx context.Context, tx bun.Tx, u posthaste.SignUp) erro
 	return staySilent(ctx, tx, u.RecipientID)
 }
 
+// WithdrawSignUp removes one whose mail could not be sent, so that it does not
+// count as one that was, and who was added for it. A confirmed one stays.
+func (s *Store) WithdrawSignUp(ctx context.Context, id int64) error {
+	return s.inTx(ctx, "withdraw sign-up", func(ctx context.Context, tx bun.Tx) error {
+		var of []int64
+		if err := tx.NewRaw("DELETE FROM sign_ups WHERE id = ? AND confirmed_at = 0 RETURNING recipient_id", id).Scan(ctx, &of); err != nil || len(of) == 0 {
+			return err
+		}
+		if err := s.forgetStranger(ctx, tx, of[0], forgetAny); err != nil {
+			return err
+		}
+		return s.appendAudit(ctx, tx, did(ctx, "sign_up.withdraw", object("sign_up", id)))
+	})
+}
+
 // PurgeSignUps removes up to limit sign-ups that nobody confirmed since an
 // instant, with the recipients that were added for them and are known for
 // nothing else, and gives how many sign-ups.
@@ -234,12 +254,16 @@ func (s *Store) PurgeSignUps(ctx context.Context, before time.Time, limit int) (
 	return purged, err
 }
 
+// forgetAny is after any time at which a stranger was added.
+var forgetAny = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // forgetStranger erases a recipient of whom nothing is known but sign-ups that
-// were never confirmed, and the mails that asked to confirm them.
+// were never confirmed, or a correction that was not, and the mails that asked to
+// confirm them.
 func (s *Store) forgetStranger(ctx context.Context, tx bun.Tx, id int64, before time.Time) error {
 	var strangers int64
-	if err := tx.NewRaw(`SELECT count(*) FROM recipients r WHERE r.id = ? AND r.stranger = 1 AND r.created_at < ? AND NOT EXISTS (SELECT 1 FROM sign_ups u WHERE u.recipient_id = r.id)`,
-		id, micros(before)).Scan(ctx, &strangers); err != nil || strangers == 0 {
+	if err := tx.NewRaw(`SELECT count(*) FROM recipients r WHERE r.id = ? AND r.stranger = 1 AND r.created_at < ? AND NOT EXISTS (SELECT 1 FROM sign_ups u WHERE u.recipient_id = r.id)
+		AND NOT EXISTS (SELECT 1 FROM requests q WHERE q.new_hash = r.address_hash AND q.new_address <> '')`, id, micros(before)).Scan(ctx, &strangers); err != nil || strangers == 0 {
 		return err
 	}
 	// Anybody can enter an address: that must not wipe what a suppression of it rests on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -35,6 +36,14 @@ type person struct {
 	wants    []will // by topic
 	imported []bool // by topic: somebody brought consent in that nobody spoke against
 	undo     []int64
+	next     func() string // an address that nobody has
+	left     []left
+}
+
+// left is an address that the person had before, and what they had said by then.
+type left struct {
+	address string
+	wants   []will
 }
 
 func (p *person) must(err error) {
@@ -172,6 +181,35 @@ func (p *person) actions() map[string]func(*rapid.T) {
 				p.must(err)
 			}
 		},
+		"the address is corrected": func(*rapid.T) {
+			if !p.refresh() {
+				return
+			}
+			to := p.next()
+			q, mail, err := p.s.AddRequest(p.ctx, p.address, posthaste.Request{Kind: posthaste.CorrectionRequest, Channel: posthaste.ByDesk, NewAddress: to})
+			p.must(err)
+			if !mail {
+				return
+			}
+			p.must(p.s.CorrectAddress(p.ctx, q.ID))
+			p.left = append(p.left, left{p.address, slices.Clone(p.wants)})
+			p.address, p.undo = to, nil
+		},
+		"an address before is imported": func(*rapid.T) {
+			if len(p.left) == 0 {
+				return
+			}
+			t, before := p.topic(), rapid.SampledFrom(p.left).Draw(p.t, "before")
+			_, err := p.s.Import(p.ctx, posthaste.Import{TopicID: p.topics[t].ID, Evidence: evidence}, rowsOf(before.address))
+			p.must(err)
+			r, err := p.s.FindRecipientByAddress(p.ctx, before.address)
+			p.must(err)
+			m, err := p.s.FindMail(p.ctx, p.topics[t].ID, r.ID)
+			p.must(err)
+			if m.Allowed && before.wants[t] == saidNo {
+				p.t.Fatalf("mail of %s would go to an address whose owner said no", p.topics[t].Key)
+			}
+		},
 		"undo": func(*rapid.T) {
 			if p.undo == nil || !p.refresh() {
 				return
@@ -222,7 +260,7 @@ func (p *person) check(*rapid.T) {
 
 // TestWhoSaidNoStaysSilent tries what happens to one address in every order:
 // whoever opted out, complained or was erased gets no mail until they themselves
-// ask for it again, however often the secret is rotated.
+// ask for it again, however often the secret is rotated or the address corrected.
 func TestWhoSaidNoStaysSilent(t *testing.T) {
 	t.Parallel()
 	onBothAt(t, func(t *testing.T, _ *store.Store, url string) {
@@ -232,8 +270,8 @@ func TestWhoSaidNoStaysSilent(t *testing.T) {
 		var number atomic.Int64
 		rapid.Check(t, func(rt *rapid.T) {
 			keys.rotated = 0
-			p := &person{t: rt, ctx: t.Context(), s: s, keys: keys, form: f, topics: topics, wants: make([]will, 2), imported: make([]bool, 2),
-				address: fmt.Sprintf("p%d@example.com", number.Add(1))}
+			next := func() string { return fmt.Sprintf("p%d@example.com", number.Add(1)) }
+			p := &person{t: rt, ctx: t.Context(), s: s, keys: keys, form: f, topics: topics, wants: make([]will, 2), imported: make([]bool, 2), address: next(), next: next}
 			actions := p.actions()
 			actions[""] = p.check
 			rt.Repeat(actions)
