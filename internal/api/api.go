@@ -85,6 +85,7 @@ func (a *API) Routes() []Route {
 		{post, "/recipients/:recipient/consents", posthaste.WriteRecipients, a.recordConsent},
 		{get, "/recipients/:recipient/why", posthaste.ReadRecipients, a.why},
 		{get, "/recipients/:recipient/export", posthaste.ExportRecipients, a.exportRecipient},
+		{patch, "/recipients/:recipient", posthaste.UseDesk, a.correctRecipient},
 		{del, "/recipients/:recipient", posthaste.EraseRecipients, a.eraseRecipient},
 
 		{post, "/forms", posthaste.WriteTopics, a.addForm},

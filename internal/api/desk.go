@@ -1,7 +1,6 @@
 package api
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -43,18 +42,20 @@ const kindOptOut = "opt_out"
 // a counter: with the same effect and speed as their own click.
 func (a *API) addDeskRequest(c echo.Context) error {
 	var in struct {
-		Kind   string `json:"kind"`
-		Email  string `json:"email"`
-		Scope  string `json:"scope"`
-		Reason string `json:"reason"`
+		Kind     string `json:"kind"`
+		Email    string `json:"email"`
+		NewEmail string `json:"new_email"`
+		Scope    string `json:"scope"`
+		Reason   string `json:"reason"`
 	}
 	if err := read(c, &in); err != nil {
 		return err
 	}
 	var f faults
-	f.oneOf("kind", in.Kind, kindOptOut, string(posthaste.AccessRequest), string(posthaste.ErasureRequest))
+	f.oneOf("kind", in.Kind, kindOptOut, string(posthaste.AccessRequest), string(posthaste.ErasureRequest), string(posthaste.CorrectionRequest))
 	addr, bad := address.Parse(in.Email)
 	f = append(f, posthaste.FieldsAs(bad, "email")...)
+	to := f.newAddress(in.Kind, in.NewEmail)
 	f.line("reason", in.Reason, true, reasonLimit)
 	if in.Kind != kindOptOut && in.Scope != "" {
 		f.add("scope", "goes with the kind opt_out only")
@@ -75,13 +76,12 @@ func (a *API) addDeskRequest(c echo.Context) error {
 		}
 		return c.JSON(http.StatusCreated, map[string]any{"kind": kindOptOut, "suppression": viewSuppression(x, map[int64]string{topicID: key})})
 	}
-	locale := ""
-	if r, err := a.store.FindRecipientByAddress(ctx, addr.Canonical()); err == nil {
-		locale = r.Locale
-	} else if !errors.Is(err, posthaste.NotFound) {
+	locale, err := a.asker(c, addr, to)
+	if err != nil {
 		return err
 	}
-	q, sent, err := a.privacy.Request(ctx, addr, locale, posthaste.Request{Kind: posthaste.RequestKind(in.Kind), Channel: posthaste.ByDesk, Actor: web.OriginOf(c).Actor, Reason: in.Reason})
+	q, sent, err := a.privacy.Request(ctx, addr, locale, posthaste.Request{Kind: posthaste.RequestKind(in.Kind), Channel: posthaste.ByDesk, Actor: web.OriginOf(c).Actor,
+		Reason: in.Reason, NewAddress: to})
 	if err != nil {
 		return err
 	}

@@ -40,6 +40,7 @@ var flow = map[string]step{
 	"showRecipient":               {after: []string{"putRecipient ada"}},
 	"putRecipient":                {twice: true},
 	"listConsents":                {after: []string{"recordConsent given"}},
+	"correctRecipient":            {after: []string{"putRecipient ada"}},
 	"eraseRecipient":              {after: []string{"putRecipient ada"}},
 	"exportRecipient":             {after: []string{"recordConsent given"}},
 	"why":                         {after: []string{"putRecipient ada"}, also: sendCampaign, query: "campaign"},

@@ -21,8 +21,7 @@ import (
 )
 
 const (
-	attributesLimit = 100
-	valueLimit      = 10_000
+	valueLimit = 10_000
 )
 
 var attributeName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,63}$`)
@@ -142,8 +141,8 @@ func (f *faults) zone(name, zone string) {
 }
 
 func (f *faults) attributes(attributes map[string]string) {
-	if len(attributes) > attributesLimit {
-		f.add("attributes", fmt.Sprintf("must be at most %d", attributesLimit))
+	if len(attributes) > posthaste.AttributesMost {
+		f.add("attributes", fmt.Sprintf("must be at most %d", posthaste.AttributesMost))
 	}
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		if !attributeName.MatchString(name) {

@@ -65,6 +65,7 @@ type Recipients interface {
 	FindRecipient(ctx context.Context, id int64) (posthaste.Recipient, error)
 	FindRecipientByAddress(ctx context.Context, canonical string) (posthaste.Recipient, error)
 	PutRecipient(ctx context.Context, r posthaste.Recipient, canonical string) (posthaste.Recipient, bool, error)
+	CorrectRecipient(ctx context.Context, id int64, c posthaste.Correction) (after posthaste.Recipient, changed bool, err error)
 	ListConsents(ctx context.Context, recipientID int64) ([]posthaste.Consent, error)
 	RecordConsents(ctx context.Context, entries []posthaste.Consent) error
 }
