@@ -138,6 +138,11 @@ func (p *promised) liveOnce(email, bounced string) []string {
 		p.call("GET", path, "", 200, nil)
 	}
 	p.call("POST", "/desk/requests", `{"kind": "opt_out", "email": "`+email+`", "reason": "call"}`, 201, nil)
+	moved := "moved." + email
+	p.call("POST", "/desk/requests", `{"kind": "correction", "email": "`+email+`", "new_email": "`+moved+`", "reason": "call"}`, 201, nil)
+	address := p.last(moved, 0).link(p.tb, "/a/")
+	p.browse("GET", address, "", 200, proxied...)
+	p.browse("POST", address, "correct=yes", 200, proxied...)
 	p.call("GET", "/recipients/zqxmarker-nobody@example.com", "", 404, nil)
 	p.call("PUT", "/recipients/zqxmarker-bad address@example.com", `{}`, 422, nil)
 	p.browse("GET", p.public+"/u/forged-zqxmarker", "", 404, proxied...)
@@ -152,13 +157,13 @@ func (p *promised) liveOnce(email, bounced string) []string {
 		return true
 	})
 	var tokens []string
-	for _, in := range p.mails(email) {
-		for _, m := range regexp.MustCompile(`/(?:u|p|o|c|d|confirm)/([A-Za-z0-9_-]{30,})`).FindAllStringSubmatch(in.html+in.text+in.header.Get("List-Unsubscribe"), -1) {
+	for _, in := range append(p.mails(email), p.mails(moved)...) {
+		for _, m := range regexp.MustCompile(`/(?:u|p|o|c|d|a|confirm)/([A-Za-z0-9_-]{30,})`).FindAllStringSubmatch(in.html+in.text+in.header.Get("List-Unsubscribe"), -1) {
 			tokens = append(tokens, m[1])
 		}
 	}
 	slices.Sort(tokens)
-	if tokens = slices.Compact(tokens); len(tokens) < 6 {
+	if tokens = slices.Compact(tokens); len(tokens) < 7 {
 		p.tb.Fatalf("only %d tokens", len(tokens))
 	}
 	return tokens

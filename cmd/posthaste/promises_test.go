@@ -73,6 +73,7 @@ func TestPromises(t *testing.T) {
 			{"P14 significant changes are announced to everyone", p.changesAreAnnounced},
 			{"P15 automated decisions are explained and reversible", p.decisionsAreReversible},
 			{"P16 people see and delete their data", p.seeAndDelete},
+			{"P16 people have their data corrected", p.corrected},
 			{"P17 API usage is shown", p.usageIsShown},
 			{"P7 tampering with the audit trail is found out", p.tampering},
 		} {
@@ -612,6 +613,41 @@ func (p *promised) seeAndDelete(t *testing.T) {
 	p.call("POST", "/desk/requests", `{"kind": "erasure", "email": "byletter@example.com", "reason": "letter"}`, 201, nil)
 	p.browse("POST", p.last("byletter@example.com", 0).link(t, "/d/"), "erase=yes", 200)
 	p.call("GET", "/recipients/byletter@example.com", "", 404, nil)
+}
+
+// corrected has the address corrected once its mailbox confirms, with what was
+// decided under the one before.
+func (p *promised) corrected(t *testing.T) {
+	const before, after, silent = "misspelt@example.com", "spelt@example.com", "hushed@example.com"
+	p.importOne("weekly", before)
+	p.importOne("weekly", silent)
+	p.call("POST", "/desk/requests", `{"kind": "opt_out", "email": "`+silent+`", "reason": "call"}`, 201, nil)
+	for from, to := range map[string]string{before: after, silent: "hushed.too@example.com"} {
+		p.call("POST", "/desk/requests", `{"kind": "correction", "email": "`+from+`", "new_email": "`+to+`", "reason": "call"}`, 201, nil)
+		link := p.last(to, 0).link(t, "/a/")
+		p.browse("GET", link, "", 200)
+		p.call("GET", "/recipients/"+from, "", 200, nil)
+		p.browse("POST", link, "correct=yes", 200)
+		p.call("GET", "/recipients/"+from, "", 404, nil)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, p.operators+"/api/v1/recipients/"+after, strings.NewReader(`{"name": "Ada Lovelace"}`))
+	must(t, err)
+	request.Header.Set("Authorization", "Bearer "+p.key)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Audit-Reason", "call")
+	p.do(request, 200)
+	p.importOne("weekly", silent) // which somebody brings in again
+	p.send("")
+	var out posthaste.Export
+	p.read("/recipients/"+after+"/export", &out)
+	if out.Person.Name != "Ada Lovelace" || len(out.Notices) != 1 || len(out.Mailings) != 1 || len(out.Consents) != 1 {
+		t.Errorf("of the person: %+v", out)
+	}
+	for address, want := range map[string]int{before: 0, after: 2, silent: 0, "hushed.too@example.com": 1} {
+		if got := len(p.mails(address)); got != want {
+			t.Errorf("%s got %d mails, want %d", address, got, want)
+		}
+	}
 }
 
 func (p *promised) usageIsShown(t *testing.T) {
