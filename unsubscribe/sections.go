@@ -59,7 +59,7 @@ func sections(lang string, out posthaste.Export) []pages.Section {
 		}),
 		section(texts["requests"], out.Requests, func(q posthaste.ExportRequest) []string {
 			return []string{day(q.At), word(string(q.Kind)), word(string(q.Channel)), both(word("request_"+string(q.State)), dayOrNone(q.EndedAt)),
-				facts("due_at", day(q.DueAt), "recorded_by", q.Actor, "why", q.Reason)}
+				facts("due_at", day(q.DueAt), "email", q.NewAddress, "recorded_by", q.Actor, "why", q.Reason)}
 		}),
 		section(texts["log"], out.Log, func(l posthaste.ExportLogEntry) []string {
 			return []string{day(l.At), l.Action, l.Actor, facts("why", l.Reason, "network", l.Network, "region", l.Region)}
