@@ -61,9 +61,15 @@ type TrackingMode string
 const (
 	// TrackNone: no pixel, direct links, for everybody.
 	TrackNone TrackingMode = "none"
+	// TrackTotals: one pixel and one redirect for all, which name nobody, for those
+	// whose ledger does not say Withdrawn; only how often is counted.
+	TrackTotals TrackingMode = "totals"
 	// TrackIndividual: per person, only for those whose ledger says Given.
 	TrackIndividual TrackingMode = "individual"
 )
+
+// TrackingModes lists all of them.
+var TrackingModes = []TrackingMode{TrackNone, TrackTotals, TrackIndividual}
 
 // Tracking is a campaign's wish; each recipient's consent still decides.
 type Tracking struct {

@@ -99,6 +99,28 @@ type Outcome struct {
 	RetryAt     time.Time // when Deferred
 	Reply       Reply
 	At          time.Time
+	Measured    Measured // which beacons of its own the mail bore
+}
+
+// Measured is a set of beacons.
+type Measured uint8
+
+// The beacons that a mail can bear for its recipient alone.
+const (
+	MeasuredOpens Measured = 1 << iota
+	MeasuredClicks
+)
+
+// Kinds lists what is in the set.
+func (m Measured) Kinds() []HitKind {
+	kinds := []HitKind{}
+	if m&MeasuredOpens != 0 {
+		kinds = append(kinds, Open)
+	}
+	if m&MeasuredClicks != 0 {
+		kinds = append(kinds, Click)
+	}
+	return kinds
 }
 
 // ChunkSize is the most deliveries of one queue message.
@@ -117,5 +139,5 @@ type Mail struct {
 	Attempts      int // so far
 	Recipient     Recipient
 	Allowed       bool // the ledger says Given for the topic, and nothing suppresses the address; of an announcement, see NoticeKind
-	Opens, Clicks bool // the recipient's consent to each
+	Opens, Clicks Decision // the recipient's, about each; empty: none
 }

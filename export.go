@@ -77,6 +77,7 @@ type ExportMailing struct {
 	State    DeliveryState `json:"state"`
 	Attempts int           `json:"attempts"`
 	Answer   string        `json:"server_answer,omitempty"`
+	Measured []HitKind     `json:"measured"` // which beacons of its own the mail bore
 }
 
 // ExportNotice is one notice.
@@ -107,6 +108,13 @@ type ExportHit struct {
 	Campaign string    `json:"campaign"`
 	Link     string    `json:"link,omitempty"`
 	Network  string    `json:"network,omitempty"`
+	Region   string    `json:"region,omitempty"`
+	In2s     int       `json:"links_within_2s,omitempty"`  // links of the mail that were followed about that time
+	In10s    int       `json:"links_within_10s,omitempty"` // as well
+	Class    HitClass  `json:"class"`                      // what it was taken for
+	Rule     string    `json:"rule"`                       // by which rule
+	Agent    string    `json:"program,omitempty"`          // kind of program, as the rules call it
+	Place    string    `json:"network_of,omitempty"`       // whose network it is, as the rules call it
 }
 
 // ExportDecision is what the program decided by itself: its rule and what it went by.

@@ -53,6 +53,9 @@ func ParseNetwork(text string) Network {
 // Addr is the first address of the network; the zero one when nothing is known.
 func (n Network) Addr() netip.Addr { return n.prefix.Addr() }
 
+// Prefix is the network as a prefix; the zero one when nothing is known.
+func (n Network) Prefix() netip.Prefix { return n.prefix }
+
 // String is the prefix in CIDR form, or empty when nothing is known.
 func (n Network) String() string {
 	if !n.prefix.IsValid() {

@@ -18,11 +18,13 @@ var readers = []struct {
 	names *regexp.Regexp
 	files []string
 }{
-	{"the tables of opens and clicks", regexp.MustCompile(`\b(FROM|JOIN|INTO|UPDATE|TABLE)\s+(hits|hit_totals)\b`),
-		[]string{"internal/store/hits.go", "internal/store/retention.go", "internal/store/erase.go", "internal/store/export.go"}},
-	{"opens and clicks", regexp.MustCompile(`\b(CountHits|RecordHits|posthaste\.Hits?|PublishHit|ConsumeHits)\b`),
-		[]string{"internal/store/hits.go", "internal/bus/hits.go", "tracker/tracker.go", "internal/api/campaigns.go", "internal/api/store.go",
-			"console/campaigns.go", "console/store.go", "console/view.go", "cmd/posthaste/serve.go"}},
+	{"the tables of opens and clicks", regexp.MustCompile(`\b(FROM|JOIN|INTO|UPDATE|TABLE)\s+(hits|hit_moments|hit_counts)\b`),
+		[]string{"internal/store/hits.go", "internal/store/hit_counts.go", "internal/store/hit_fold.go", "internal/store/hit_judge.go", "internal/store/hit_write.go",
+			"internal/store/reports.go", "internal/store/erase.go", "internal/store/export.go"}},
+	{"opens and clicks", regexp.MustCompile(`\b(CountHits|RecordHits|JudgeAgain|FindReport|ListDomains|ListTopicReports|posthaste\.Hits?|PublishHits|ConsumeHits)\b`),
+		[]string{"internal/store/hits.go", "internal/store/hit_counts.go", "internal/store/hit_judge.go", "internal/store/hit_write.go", "internal/store/reports.go",
+			"internal/bus/hits.go", "tracker/", "internal/api/campaigns.go", "internal/api/reports.go", "internal/api/store.go",
+			"console/campaigns.go", "console/store.go", "console/view.go", "cmd/posthaste/beacons.go"}},
 	{"the ledger of consents", regexp.MustCompile(`\b(FROM|JOIN|INTO|UPDATE)\s+(consents|consent_states)\b`),
 		[]string{"internal/store/"}},
 }

@@ -41,6 +41,8 @@ type OptOut struct {
 	TopicID     int64 // AllTopics, one topic, or one optional notice type: see TypeAsTopic
 	Channel     Channel
 	Network     Network
+	CampaignID  int64 // whose mail's link it was, by its Number; 0: no campaign's
+	Number      int64
 }
 
 // Stops reports whether the opt-out concerns mailings of the topic, or notices of the type as one.

@@ -88,9 +88,10 @@ func TestBothWaysMeanTheSame(t *testing.T) {
 			rt.Fatal(err)
 		}
 		var space mailer.Space
+		decision := rapid.SampledFrom([]posthaste.Decision{"", posthaste.Given, posthaste.Withdrawn})
 		for range 3 { // one space for all
 			mail := posthaste.Mail{Number: rapid.Int64Range(1, 1_000_000).Draw(rt, "number"), Allowed: true,
-				Opens: rapid.Bool().Draw(rt, "opens"), Clicks: rapid.Bool().Draw(rt, "clicks"), Recipient: posthaste.Recipient{ID: 7, Email: "ada@example.com",
+				Opens: decision.Draw(rt, "opens"), Clicks: decision.Draw(rt, "clicks"), Recipient: posthaste.Recipient{ID: 7, Email: "ada@example.com",
 					Name: value.Draw(rt, "name"), Attributes: map[string]string{"city": value.Draw(rt, "city")}}}
 			plain, plainErr := mailing.Compose(new(mailer.Space), mail, c.FrozenAt.Add(time.Second))
 			spliced, splicedErr := mailing.Compose(&space, mail, c.FrozenAt)
@@ -131,7 +132,7 @@ func BenchmarkCompose(b *testing.B) {
 	c := longCampaign(h.topic.ID)
 	mailing, err := h.composer.Compile(b.Context(), c)
 	must(b, err)
-	mail := posthaste.Mail{Number: 1, Allowed: true, Opens: true, Clicks: true,
+	mail := posthaste.Mail{Number: 1, Allowed: true, Opens: posthaste.Given, Clicks: posthaste.Given,
 		Recipient: posthaste.Recipient{ID: 7, Email: "ada@example.com", Name: "Ada Lindt", Attributes: map[string]string{"city": "Bern"}}}
 	for name, date := range map[string]time.Time{"form": c.FrozenAt, "plain": c.FrozenAt.Add(time.Second)} {
 		b.Run(name, func(b *testing.B) {

@@ -128,7 +128,7 @@ func (h *handover) Answered(answer relay.Answer) {
 	h.ended++
 	noted := h.permit
 	h.permit = false
-	outcome := posthaste.Outcome{Number: f.Number, RecipientID: f.Recipient.ID, Reply: answer.Reply, At: time.Now()}
+	outcome := posthaste.Outcome{Number: f.Number, RecipientID: f.Recipient.ID, Reply: answer.Reply, At: time.Now(), Measured: h.mailing.measured(f.Mail)}
 	bystander := h.lost // lost with the mail before it
 	h.lost = h.lost || answer.Lost
 	switch {

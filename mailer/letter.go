@@ -148,16 +148,40 @@ func (m *Mailing) values(mail posthaste.Mail, claims token.Claims) templates.Val
 	if mail.Number == 0 {
 		return values
 	}
-	if mail.Opens && m.campaign.Tracking.Opens == posthaste.TrackIndividual {
+	if claims, ok := beacon(m.campaign.Tracking.Opens, mail.Opens, claims); ok {
 		values.Pixel = m.link("/o/", token.OpenBeacon, claims)
 	}
-	if mail.Clicks && m.campaign.Tracking.Clicks == posthaste.TrackIndividual {
+	if claims, ok := beacon(m.campaign.Tracking.Clicks, mail.Clicks, claims); ok {
 		values.Link = func(n int) string {
 			claims.Link = n + 1
 			return m.link("/c/", token.ClickLink, claims)
 		}
 	}
 	return values
+}
+
+// beacon gives what a beacon claims, if the mail may bear one. One that counts
+// totals names the campaign alone, and is the same in every mail; it is left out
+// for whoever withdrew, since nobody could tell their hits from others' later.
+func beacon(mode posthaste.TrackingMode, decision posthaste.Decision, claims token.Claims) (token.Claims, bool) {
+	switch mode {
+	case posthaste.TrackIndividual:
+		return claims, decision == posthaste.Given
+	case posthaste.TrackTotals:
+		return token.Claims{CampaignID: claims.CampaignID}, decision != posthaste.Withdrawn
+	}
+	return claims, false
+}
+
+// measured tells which beacons of its own a mail bears.
+func (m *Mailing) measured(mail posthaste.Mail) (set posthaste.Measured) {
+	if m.campaign.Tracking.Opens == posthaste.TrackIndividual && mail.Opens == posthaste.Given {
+		set |= posthaste.MeasuredOpens
+	}
+	if m.campaign.Tracking.Clicks == posthaste.TrackIndividual && mail.Clicks == posthaste.Given {
+		set |= posthaste.MeasuredClicks
+	}
+	return set
 }
 
 // link is a public URL that ends in a token.

@@ -1,22 +1,19 @@
 // Package tracker answers the beacons in mails: the open pixel and the click
-// redirect. A hit is cut to a Network and a minute, queued, and answered; the
-// recorder keeps it only if the recipient consents at that moment, so a
-// withdrawal also covers mail that was sent before.
+// redirect. A hit is cut to a Network, its program and place to names of the rules,
+// gathered, and answered; the recorder keeps it only if the recipient consents at
+// that moment, so a withdrawal also covers mail that was sent before.
 //
 // Every pixel is answered alike, whatever its token. A redirect leads only to a
-// link that stands in the campaign: none is ever taken from the request. What
-// the package cannot queue is not counted; the answer is the same.
+// link that stands in the campaign: none is ever taken from the request. No answer
+// waits for the broker or, once the links of a campaign are known, the database:
+// what is lost with either is the count.
 package tracker
 
 import (
 	"context"
-	"crypto/rand"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -25,46 +22,37 @@ import (
 	"posthaste/internal/metrics"
 	"posthaste/internal/token"
 	"posthaste/internal/web"
+	"posthaste/tracker/machine"
 )
-
-// Links gives the destinations of a campaign's redirects.
-type Links interface {
-	ListLinks(ctx context.Context, campaignID int64) ([]string, error)
-}
-
-// Recorder keeps hits of those who consent.
-type Recorder interface {
-	RecordHits(ctx context.Context, hits []posthaste.Hit) error
-}
-
-// Hits queues a hit without waiting.
-type Hits interface {
-	PublishHit(h posthaste.Hit) error
-}
-
-// keepLinks bounds the campaigns whose links are kept in memory.
-const keepLinks = 256
 
 // Service answers beacons. It is safe for concurrent use.
 type Service struct {
-	links Links
-	hits  Hits
-	keys  *token.Keys
-
-	metrics *metrics.Metrics
-	warned  atomic.Int64 // Unix seconds
-
-	mu    sync.RWMutex
-	known map[int64][]string // by campaign; links never change once it is scheduled
+	links  *links
+	gather *gatherer
+	rules  *machine.Rules
+	keys   *token.Keys
 }
 
-// New makes the service.
-func New(links Links, hits Hits, keys *token.Keys) *Service {
-	return &Service{links: links, hits: hits, keys: keys, known: map[int64][]string{}}
+// New makes the service. Hits reach the broker, and links are learnt ahead, only
+// while Run runs.
+func New(links Links, hits Hits, rules *machine.Rules, keys *token.Keys) *Service {
+	return &Service{links: newLinks(links), gather: newGatherer(hits), rules: rules, keys: keys}
 }
 
-// Measure has the service tell what it does. It is called before Register.
-func (s *Service) Measure(m *metrics.Metrics) { s.metrics = m }
+// Measure has the service tell what it does. It is called before Run and Register.
+func (s *Service) Measure(m *metrics.Metrics) { s.gather.metrics = m }
+
+// Run publishes hits and learns links until ctx ends; it returns when all that
+// was gathered is published, or cannot be.
+func (s *Service) Run(ctx context.Context) {
+	learned := make(chan struct{})
+	go func() {
+		defer close(learned)
+		s.links.learn(ctx)
+	}()
+	s.gather.run(ctx)
+	<-learned
+}
 
 // Register adds the routes.
 func (s *Service) Register(e *echo.Echo) {
@@ -94,18 +82,18 @@ func (s *Service) click(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	links, err := s.linksOf(c.Request().Context(), claims.CampaignID)
+	known, err := s.links.of(c.Request().Context(), claims.CampaignID)
 	if err != nil {
 		return err
 	}
-	if claims.Link < 1 || claims.Link > len(links) || !leadsToWeb(links[claims.Link-1]) {
+	if claims.Link < 1 || claims.Link > len(known) || !leadsToWeb(known[claims.Link-1]) {
 		return &posthaste.Error{Kind: posthaste.NotFound, Message: "this link is not valid"}
 	}
 	s.note(c, posthaste.Click, claims)
 	header := c.Response().Header()
 	header.Set("Cache-Control", "no-store, private")
 	header.Set("Referrer-Policy", "no-referrer")
-	return c.Redirect(http.StatusFound, links[claims.Link-1])
+	return c.Redirect(http.StatusFound, known[claims.Link-1])
 }
 
 // leadsToWeb doubts even a stored link, since nothing else stands between a
@@ -115,41 +103,21 @@ func leadsToWeb(link string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && u.User == nil
 }
 
-func (s *Service) linksOf(ctx context.Context, campaignID int64) ([]string, error) {
-	s.mu.RLock()
-	links, known := s.known[campaignID]
-	s.mu.RUnlock()
-	if known {
-		return links, nil
-	}
-	links, err := s.links.ListLinks(ctx, campaignID)
-	if err != nil || len(links) == 0 { // none yet: a draft's test mail was clicked
-		return nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.known) >= keepLinks {
-		clear(s.known)
-	}
-	s.known[campaignID] = links
-	return links, nil
-}
-
-// note queues a hit, unless the request is not a person's plain GET or says
-// that it wants no counting.
+// note gathers a hit, unless the request is not a person's plain GET or says
+// that it wants no counting. Of a campaign that counts totals nothing is kept
+// that tells one from another.
 func (s *Service) note(c echo.Context, kind posthaste.HitKind, claims token.Claims) {
-	if !counts(c.Request()) {
+	r := c.Request()
+	if !counts(r) {
 		return
 	}
-	err := s.hits.PublishHit(posthaste.Hit{ID: rand.Text(), Kind: kind, CampaignID: claims.CampaignID, Number: claims.Number,
-		RecipientID: claims.RecipientID, Link: claims.Link, Network: web.OriginOf(c).Network, At: time.Now().UTC().Truncate(time.Minute)})
-	if err != nil {
-		if now := time.Now().Unix(); s.warned.Swap(now) != now { // once a second: there may be thousands
-			slog.Warn("hits are not counted", "error", err)
-		}
-		return
+	origin, now := web.OriginOf(c), time.Now().UTC()
+	h := posthaste.Hit{ID: posthaste.NewHitID(now), Kind: kind, CampaignID: claims.CampaignID, Number: claims.Number, RecipientID: claims.RecipientID, Link: claims.Link,
+		Network: origin.Network, Region: origin.Region, Agent: s.rules.Agent(r.UserAgent()), Place: s.rules.Place(origin.Network), At: now}
+	if h.Number == 0 {
+		h.Network = posthaste.Network{}
 	}
-	s.metrics.Hit(kind)
+	s.gather.add(h)
 }
 
 // supportsGPC says that Global Privacy Control is honoured (its specification,

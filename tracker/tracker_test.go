@@ -20,6 +20,7 @@ import (
 	"posthaste/internal/token"
 	"posthaste/internal/web"
 	"posthaste/tracker"
+	"posthaste/tracker/machine"
 )
 
 var links = []string{"https://example.com/a?x=1&y=%20z#top", "http://example.com/b"}
@@ -36,6 +37,15 @@ type post struct {
 	person   posthaste.Recipient
 	url      string
 	client   *http.Client
+	service  *tracker.Service
+	end      func() // of the service
+}
+
+func rules(tb testing.TB) *machine.Rules {
+	tb.Helper()
+	r, err := machine.Load("")
+	must(tb, err)
+	return r
 }
 
 // catcher is a queue that keeps what it is given, or fails.
@@ -45,18 +55,28 @@ type catcher struct {
 	err  error
 }
 
-func (c *catcher) PublishHit(h posthaste.Hit) error {
+func (c *catcher) PublishHits(_ context.Context, hits []posthaste.Hit) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.hits = append(c.hits, h)
+	if c.err == nil {
+		c.hits = append(c.hits, hits...)
+	}
 	return c.err
 }
 
-func (c *catcher) take() []posthaste.Hit {
+func (c *catcher) taken() []posthaste.Hit {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	taken := c.hits
 	c.hits = nil
+	return taken
+}
+
+// take ends the service, so that it publishes what it gathered, and starts another.
+func (p *post) take() []posthaste.Hit {
+	p.end()
+	taken := p.hits.taken()
+	p.serve(p.hits)
 	return taken
 }
 
@@ -78,14 +98,28 @@ func open(tb testing.TB) *post {
 	must(tb, err)
 	p.campaign = p.schedule(p.draft(), links)
 	p.serve(p.hits)
+	tb.Cleanup(func() { p.end() })
 	return p
 }
 
 func (p *post) serve(hits tracker.Hits) {
-	e := web.New(web.Options{Name: "public", Pages: true, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	tracker.New(p.store, hits, p.keys).Register(e)
+	if p.end != nil {
+		p.end()
+	}
+	e := web.New(web.Options{Name: "public", Pages: true, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Region: func(n posthaste.Network) string { return map[string]string{"192.0.2.0/24": "DE-BY"}[n.String()] }})
+	service := tracker.New(p.store, hits, rules(p.tb), p.keys)
+	p.service = service
+	service.Register(e)
 	server := httptest.NewServer(e)
-	p.tb.Cleanup(server.Close)
+	ctx, stop := context.WithCancel(context.WithoutCancel(p.tb.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { service.Run(ctx) })
+	p.end = sync.OnceFunc(func() {
+		server.Close()
+		stop()
+		running.Wait()
+	})
 	p.url, p.client = server.URL, server.Client()
 	p.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 }
@@ -226,7 +260,7 @@ func TestOnlyAPersonsPlainGetIsAHit(t *testing.T) {
 	} {
 		for _, path := range []string{p.pixelPath(), p.clickPath(1)} {
 			a := p.do(c.method, path, c.header...)
-			if got := len(p.hits.take()); got != c.want {
+			if got := len(p.take()); got != c.want {
 				t.Errorf("%s %s: %d hits, want %d", c.name, path[:3], got, c.want)
 			}
 			if want := map[string]int{"/o/": http.StatusOK, "/c/": http.StatusFound}[path[:3]]; c.method != http.MethodPost && c.method != http.MethodOptions && a.status != want {
@@ -243,8 +277,9 @@ func TestWhatIsQueuedIsCut(t *testing.T) {
 	must(t, err)
 	t.Cleanup(b.Close)
 	p.serve(b)
-	p.do(http.MethodGet, p.pixelPath(), "X-Forwarded-For", "192.0.2.77", "User-Agent", "Mozilla/5.0 fingerprint")
-	p.do(http.MethodGet, p.clickPath(2), "X-Forwarded-For", "2001:db8:1:2:3:4:5:6")
+	p.do(http.MethodGet, p.pixelPath(), "X-Forwarded-For", "192.0.2.77", "User-Agent", "Mozilla/5.0 (X11) fingerprint")
+	p.do(http.MethodGet, p.clickPath(2), "X-Forwarded-For", "2001:db8:1:2:3:4:5:6", "User-Agent", "curl/8.1 of Ada")
+	p.end()
 	got := map[posthaste.HitKind]posthaste.Hit{}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -257,19 +292,30 @@ func TestWhatIsQueuedIsCut(t *testing.T) {
 		}
 		return nil
 	}))
-	for kind, want := range map[posthaste.HitKind]struct {
-		network string
-		link    int
-	}{posthaste.Open: {"192.0.2.0/24", 0}, posthaste.Click: {"2001:db8:1::/48", 2}} {
+	for kind, want := range map[posthaste.HitKind]posthaste.Hit{
+		posthaste.Open:  {Network: posthaste.ParseNetwork("192.0.2.0/24"), Region: "DE-BY", Agent: "browser"},
+		posthaste.Click: {Network: posthaste.ParseNetwork("2001:db8:1::/48"), Agent: "library", Link: 2},
+	} {
 		h := got[kind]
-		if h.Network.String() != want.network || h.Link != want.link || h.RecipientID != p.person.ID || h.CampaignID != p.campaign.ID || h.Number != 3 {
-			t.Errorf("%s: %+v", kind, h)
+		if since := time.Since(h.At); since < 0 || since > time.Minute || h.ID < posthaste.FirstHitID(h.At) || h.ID >= posthaste.FirstHitID(h.At.Add(time.Minute)) {
+			t.Errorf("%s: at %s, id %d", kind, h.At, h.ID)
 		}
-		if h.At.IsZero() || !h.At.Equal(h.At.Truncate(time.Minute)) || time.Since(h.At) > 2*time.Minute {
-			t.Errorf("%s: at %s", kind, h.At)
+		want.ID, want.At, want.Kind, want.CampaignID, want.Number, want.RecipientID = h.ID, h.At, kind, p.campaign.ID, 3, p.person.ID
+		if h != want {
+			t.Errorf("%s: %+v, want %+v", kind, h, want)
 		}
-		if len(h.ID) < 26 {
-			t.Errorf("%s: the id %q can be guessed", kind, h.ID)
+	}
+}
+
+// Of a campaign that counts totals not even the network is queued.
+func TestATotalIsOfNobody(t *testing.T) {
+	t.Parallel()
+	p := open(t)
+	for _, path := range []string{"/o/" + p.keys.Seal(token.OpenBeacon, token.Claims{CampaignID: p.campaign.ID}), "/c/" + p.keys.Seal(token.ClickLink, token.Claims{CampaignID: p.campaign.ID, Link: 1})} {
+		p.do(http.MethodGet, path, "X-Forwarded-For", "192.0.2.77")
+		taken := p.take()
+		if len(taken) != 1 || taken[0].Number != 0 || taken[0].RecipientID != 0 || taken[0].Network != (posthaste.Network{}) || taken[0].CampaignID != p.campaign.ID {
+			t.Errorf("%s: %+v", path[:3], taken)
 		}
 	}
 }
@@ -326,7 +372,7 @@ func TestNoOpenRedirect(t *testing.T) {
 			t.Errorf("%s: %d to %q", path, a.status, a.header.Get("Location"))
 		}
 	}
-	if hits := p.hits.take(); len(hits) > 0 {
+	if hits := p.take(); len(hits) > 0 {
 		t.Errorf("%d hits of links that lead nowhere", len(hits))
 	}
 }
@@ -375,58 +421,5 @@ func TestABrokerThatIsDownChangesNoAnswer(t *testing.T) {
 		if got := p.do(http.MethodGet, p.clickPath(1)).text(); got != click {
 			t.Errorf("%s: click %s, want %s", name, got, click)
 		}
-	}
-}
-
-func TestLinksStayKnownWithoutTheDatabase(t *testing.T) {
-	t.Parallel()
-	p := open(t)
-	p.do(http.MethodGet, p.clickPath(1))
-	must(t, p.store.Close())
-	if a := p.do(http.MethodGet, p.clickPath(2)); a.header.Get("Location") != links[1] {
-		t.Errorf("%d to %q", a.status, a.header.Get("Location"))
-	}
-}
-
-// manyLinks has links for any campaign and counts how often it is asked.
-type manyLinks struct {
-	mu    sync.Mutex
-	asked map[int64]int
-}
-
-func (m *manyLinks) ListLinks(_ context.Context, id int64) ([]string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.asked[id]++
-	return []string{fmt.Sprintf("https://example.com/%d", id)}, nil
-}
-
-func TestManyCampaignsAtOnce(t *testing.T) {
-	t.Parallel()
-	keys, err := token.Load(filepath.Join(t.TempDir(), "secret"))
-	must(t, err)
-	source := &manyLinks{asked: map[int64]int{}}
-	e := web.New(web.Options{Name: "public", Pages: true})
-	tracker.New(source, &catcher{}, keys).Register(e)
-	var wait sync.WaitGroup
-	for range 4 {
-		wait.Go(func() {
-			for id := int64(1); id <= 400; id++ {
-				w := httptest.NewRecorder()
-				e.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/c/"+keys.Seal(token.ClickLink, token.Claims{CampaignID: id, Link: 1}), nil))
-				if want := fmt.Sprintf("https://example.com/%d", id); w.Header().Get("Location") != want {
-					t.Errorf("%q, want %q", w.Header().Get("Location"), want)
-				}
-			}
-		})
-	}
-	wait.Wait()
-	asked := source.asked[1]
-	if asked < 1 || asked > 4 {
-		t.Errorf("asked %d times for one campaign", asked)
-	}
-	e.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/c/"+keys.Seal(token.ClickLink, token.Claims{CampaignID: 1, Link: 1}), nil))
-	if source.asked[1] != asked+1 {
-		t.Error("the links of any number of campaigns are kept in memory")
 	}
 }

@@ -55,7 +55,7 @@ func (s *Service) unsubscribe(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	out := posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: claims.TopicID, Network: web.OriginOf(c).Network}
+	out := posthaste.OptOut{RecipientID: claims.RecipientID, TopicID: claims.TopicID, Network: web.OriginOf(c).Network, CampaignID: claims.CampaignID, Number: claims.Number}
 	switch {
 	case form.Get(oneClickField) == oneClickValue: // by a program, which takes nothing back
 		out.Channel = posthaste.ByOneClick

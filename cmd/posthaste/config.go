@@ -64,6 +64,9 @@ type config struct {
 	WebhookCA       string         `env:"POSTHASTE_WEBHOOK_CA"`
 	// GeoFile is a database of regions (MaxMind DB); none: they are not known.
 	GeoFile string `env:"POSTHASTE_GEO_FILE"`
+	// NetworksDir is a folder of lists of networks, PLACE.csv, by which hits of
+	// machines are told; none: only those that the program knows.
+	NetworksDir string `env:"POSTHASTE_NETWORKS_DIR"`
 	// TrustedProxies are those whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix `env:"POSTHASTE_TRUSTED_PROXIES"`
 }
@@ -73,7 +76,7 @@ POSTHASTE_SMTP_URL (outbox:PATH | smtp://… | smtps://…), POSTHASTE_LISTEN (:
 POSTHASTE_PUBLIC_URL, POSTHASTE_INBOUND_LISTEN (127.0.0.1:2525), POSTHASTE_INBOUND_CERT, POSTHASTE_INBOUND_KEY (FILE),
 POSTHASTE_DATA_DIR (./data), POSTHASTE_SECRET_FILE, POSTHASTE_SENDER_NAME, POSTHASTE_POSTAL_ADDRESS, POSTHASTE_FROM, POSTHASTE_BOUNCE_DOMAIN,
 POSTHASTE_LIST_DOMAIN, POSTHASTE_DKIM_KEYS (selector@domain=FILE,…), POSTHASTE_CONNECTIONS (8), POSTHASTE_NOTICE_CONNECTIONS (4), POSTHASTE_TRUSTED_PROXIES (CIDR,…),
-POSTHASTE_WEBHOOK_NETWORKS (CIDR,…), POSTHASTE_WEBHOOK_CA (FILE), POSTHASTE_GEO_FILE (FILE). README.md says what each does.`
+POSTHASTE_WEBHOOK_NETWORKS (CIDR,…), POSTHASTE_WEBHOOK_CA (FILE), POSTHASTE_GEO_FILE (FILE), POSTHASTE_NETWORKS_DIR (FOLDER). README.md says what each does.`
 
 // readConfig reads the variables and fills in what follows from others. A name
 // that begins with POSTHASTE_ and is none of them is refused: it is a typing mistake.

@@ -26,7 +26,7 @@ import (
 	"posthaste/mailer"
 	"posthaste/mailer/dkim"
 	"posthaste/mailer/journal"
-	"posthaste/tracker"
+	"posthaste/tracker/machine"
 	"posthaste/unsubscribe"
 )
 
@@ -73,6 +73,7 @@ type service struct {
 	hop      hop
 	metrics  *metrics.Metrics
 	regions  *region.Regions // nil: not known
+	rules    *machine.Rules  // by which hits are classed
 
 	monitor   net.Listener // nil when it is off
 	operators net.Listener // nil without the web role
@@ -135,6 +136,9 @@ func (svc *service) open(e *environment, s serveCommand) (err error) {
 		return err
 	}
 	if svc.regions, err = region.Open(svc.config.GeoFile); err != nil {
+		return err
+	}
+	if svc.rules, err = machine.Load(svc.config.NetworksDir); err != nil {
 		return err
 	}
 	if svc.certificate, err = readCertificate(svc.config); err != nil {
@@ -261,11 +265,11 @@ func (s serveCommand) start(ctx context.Context, running *errgroup.Group, svc *s
 				all.Go(func() { svc.sendWebhooks(ctx) })
 				all.Go(func() { svc.sealAudit(ctx) })
 				all.Go(func() { svc.keepRetention(ctx) })
+				all.Go(func() { svc.recordHits(ctx) })
 				all.Wait()
 			})
 			return nil
 		})
-		running.Go(func() error { svc.recordHits(ctx); return nil })
 		running.Go(func() error { svc.keepSuppressions(ctx); return nil })
 	}
 	if s.has(workerRole) {
@@ -322,28 +326,4 @@ func (svc *service) serveOperators(ctx context.Context) error {
 		Heads: heads{svc.store, svc.keys}, Meter: svc.meter}).Register(e)
 	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store, svc.meter), api.Require(posthaste.UseConsole, svc.meter)), svc.store, svc.hop.outbox)
 	return web.Serve(ctx, e, svc.operators, operatorTimeout, grace)
-}
-
-func (svc *service) servePublic(ctx context.Context) error {
-	e := web.New(web.Options{Name: "public", TrustedProxies: svc.config.TrustedProxies, Region: svc.regions.Of, Pages: true, Actor: posthaste.ByRecipient, Metrics: svc.metrics})
-	svc.unsub.Register(e)
-	beacons := tracker.New(svc.store, svc.bus, svc.keys)
-	beacons.Measure(svc.metrics)
-	beacons.Register(e)
-	return web.Serve(ctx, e, svc.public, publicTimeout, grace)
-}
-
-// recordHits records until ctx ends; when a part is away it tries again.
-func (svc *service) recordHits(ctx context.Context) {
-	for ctx.Err() == nil {
-		err := svc.bus.ConsumeHits(ctx, svc.store.RecordHits)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		slog.Warn("hits wait to be recorded", "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(awayRetry):
-		}
-	}
 }

@@ -155,8 +155,8 @@ func (f *faults) campaign(k posthaste.Campaign) {
 		f.mailbox("reply_to", k.ReplyTo)
 	}
 	f.oneOf("format", string(k.Format), string(posthaste.Markdown), string(posthaste.HTML))
-	f.oneOf("tracking.opens", string(k.Tracking.Opens), string(posthaste.TrackNone), string(posthaste.TrackIndividual))
-	f.oneOf("tracking.clicks", string(k.Tracking.Clicks), string(posthaste.TrackNone), string(posthaste.TrackIndividual))
+	f.oneOf("tracking.opens", string(k.Tracking.Opens), texts(posthaste.TrackingModes)...)
+	f.oneOf("tracking.clicks", string(k.Tracking.Clicks), texts(posthaste.TrackingModes)...)
 	f.text("body", k.Body, bodyLimit)
 	if k.Body == "" {
 		f.add("body", "must not be empty")

@@ -156,12 +156,16 @@ func stateOf[S ~string](f *faults, c echo.Context, states []S) S {
 	if text == "" {
 		return ""
 	}
-	names := make([]string, len(states))
-	for i, s := range states {
-		names[i] = string(s)
-	}
-	f.oneOf("state", text, names...)
+	f.oneOf("state", text, texts(states)...)
 	return S(text)
+}
+
+func texts[S ~string](values []S) []string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = string(v)
+	}
+	return texts
 }
 
 // page reads the cursor and the size of a list; filters are the other

@@ -14,47 +14,57 @@ import (
 const (
 	// hitBytes bounds the stream of hits; past it the oldest are lost, which only undercounts.
 	hitBytes = 1 << 30
-	// hitBatch is the most hits that are recorded in one transaction.
-	hitBatch = 500
-	// hitWait is how long a batch may wait to fill.
+	// hitBatch is about the most hits that are recorded in one transaction, and
+	// hitMessages the most messages that they come in.
+	hitBatch    = 2000
+	hitMessages = 32
+	// hitWait is how long the recorder waits for the next message.
 	hitWait = time.Second
-	// hitStall is how long a hit waits when too many others await their acknowledgement.
-	hitStall = time.Millisecond
+	// hitUnacked is how many messages may be in the recorder's hands.
+	hitUnacked = 1024
 )
 
 // hitMessage is a hit on the bus. Its network is the cut form, there is no other.
 type hitMessage struct {
-	ID        string            `json:"id"`
+	ID        int64             `json:"id"`
 	Kind      posthaste.HitKind `json:"kind"`
 	Campaign  int64             `json:"campaign"`
-	Number    int64             `json:"number"`
-	Recipient int64             `json:"recipient"`
+	Number    int64             `json:"number,omitempty"`
+	Recipient int64             `json:"recipient,omitempty"`
 	Link      int               `json:"link,omitempty"`
 	Network   string            `json:"network,omitempty"`
-	At        int64             `json:"at"` // Unix seconds, cut to the minute
+	Region    string            `json:"region,omitempty"`
+	Agent     string            `json:"agent,omitempty"`
+	Place     string            `json:"place,omitempty"`
+	At        int64             `json:"at"` // Unix milliseconds
 }
 
-// PublishHit hands a hit to the recorder. It does not wait for the broker: a
-// hit that is lost with it only undercounts.
-func (b *Bus) PublishHit(h posthaste.Hit) error {
-	body, err := json.Marshal(hitMessage{h.ID, h.Kind, h.CampaignID, h.Number, h.RecipientID, h.Link, h.Network.String(), h.At.Unix()})
+// PublishHits hands hits to the recorder. When it returns nil the broker has
+// stored them; otherwise it may or may not, and they can be published again:
+// each is recorded once.
+func (b *Bus) PublishHits(ctx context.Context, hits []posthaste.Hit) error {
+	messages := make([]hitMessage, len(hits))
+	for i, h := range hits {
+		messages[i] = hitMessage{h.ID, h.Kind, h.CampaignID, h.Number, h.RecipientID, h.Link, h.Network.String(), h.Region, h.Agent, h.Place, h.At.UnixMilli()}
+	}
+	body, err := json.Marshal(messages)
 	if err != nil {
 		return err
 	}
-	if _, err := b.js.PublishAsync(hitSubject, body, jetstream.WithStallWait(hitStall)); err != nil {
+	if _, err := b.js.Publish(ctx, hitSubject, body); err != nil {
 		return unavailable(err)
 	}
 	return nil
 }
 
-// QueuedHits is how many hits wait to be recorded.
+// QueuedHits is how many messages of hits wait to be recorded.
 func (b *Bus) QueuedHits(ctx context.Context) (uint64, error) { return depth(ctx, b.hits) }
 
 // ConsumeHits gives batches of hits to record until ctx ends. A batch is
 // removed from the stream once record returned nil; otherwise it comes again.
 func (b *Bus) ConsumeHits(ctx context.Context, record func(context.Context, []posthaste.Hit) error) error {
 	consumer, err := b.hits.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable: "recorder", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1,
+		Durable: "recorder", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxDeliver: -1, MaxAckPending: hitUnacked,
 	})
 	if err != nil {
 		return fmt.Errorf("join hits: %w", err)
@@ -67,24 +77,35 @@ func (b *Bus) ConsumeHits(ctx context.Context, record func(context.Context, []po
 	return nil
 }
 
+// recordBatch records what waits, or what comes first within hitWait.
 func recordBatch(ctx context.Context, consumer jetstream.Consumer, record func(context.Context, []posthaste.Hit) error) error {
+	var hits []posthaste.Hit
+	var messages []jetstream.Msg
+	take := func(batch jetstream.MessageBatch) {
+		for msg := range batch.Messages() {
+			messages = append(messages, msg)
+			hits = append(hits, hitsOf(msg.Data())...)
+		}
+	}
 	wait, cancel := context.WithTimeout(ctx, hitWait)
 	defer cancel()
-	batch, err := consumer.Fetch(hitBatch, jetstream.FetchContext(wait))
+	first, err := consumer.Fetch(1, jetstream.FetchContext(wait))
 	if err != nil && ctx.Err() != nil {
 		return nil // it ended before anything was fetched
 	}
 	if err != nil {
 		return unavailable(err)
 	}
-	var hits []posthaste.Hit
-	var messages []jetstream.Msg
-	for msg := range batch.Messages() {
-		var m hitMessage
-		messages = append(messages, msg)
-		if json.Unmarshal(msg.Data(), &m) == nil {
-			hits = append(hits, posthaste.Hit{ID: m.ID, Kind: m.Kind, CampaignID: m.Campaign, Number: m.Number, RecipientID: m.Recipient,
-				Link: m.Link, Network: posthaste.ParseNetwork(m.Network), At: time.Unix(m.At, 0).UTC()})
+	take(first)
+	for len(messages) > 0 && len(hits) < hitBatch && len(messages) < hitMessages {
+		before := len(messages)
+		more, err := consumer.FetchNoWait(hitMessages - len(messages))
+		if err != nil {
+			break // what is here is recorded first
+		}
+		take(more)
+		if len(messages) == before {
+			break
 		}
 	}
 	if len(messages) == 0 {
@@ -105,4 +126,18 @@ func recordBatch(ctx context.Context, consumer jetstream.Consumer, record func(c
 		}
 	}
 	return nil
+}
+
+// hitsOf reads a message; of one that is none there are no hits.
+func hitsOf(body []byte) []posthaste.Hit {
+	var messages []hitMessage
+	if json.Unmarshal(body, &messages) != nil {
+		return nil
+	}
+	hits := make([]posthaste.Hit, len(messages))
+	for i, m := range messages {
+		hits[i] = posthaste.Hit{ID: m.ID, Kind: m.Kind, CampaignID: m.Campaign, Number: m.Number, RecipientID: m.Recipient, Link: m.Link,
+			Network: posthaste.ParseNetwork(m.Network), Region: m.Region, Agent: m.Agent, Place: m.Place, At: time.UnixMilli(m.At).UTC()}
+	}
+	return hits
 }

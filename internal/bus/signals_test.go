@@ -135,20 +135,21 @@ func TestTestMails(t *testing.T) {
 func TestHitsAreRecordedAndAFailedBatchComesAgain(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, b *bus.Bus) {
-		at := time.Now().UTC().Truncate(time.Minute)
+		at := time.Now().UTC().Truncate(time.Millisecond)
 		var want []posthaste.Hit
 		for i := range 5 {
-			want = append(want, posthaste.Hit{ID: fmt.Sprint("h", i), Kind: posthaste.Click, CampaignID: 1, Number: int64(i), RecipientID: 2, Link: 3,
-				Network: posthaste.ParseNetwork("192.0.2.77/32"), At: at})
-			must(t, b.PublishHit(want[i]))
+			want = append(want, posthaste.Hit{ID: int64(i + 1), Kind: posthaste.Click, CampaignID: 1, Number: int64(i), RecipientID: 2, Link: 3,
+				Network: posthaste.ParseNetwork("192.0.2.77/32"), Region: "DE-BY", Agent: "browser", Place: "datacentre", At: at})
 		}
+		must(t, b.PublishHits(bounded(t), want[:2]))
+		must(t, b.PublishHits(bounded(t), want[2:]))
 		failure := errors.New("database is away")
 		err := b.ConsumeHits(bounded(t), func(context.Context, []posthaste.Hit) error { return failure })
 		if !errors.Is(err, failure) {
 			t.Errorf("error %v", err)
 		}
 		ctx, stop := context.WithCancel(bounded(t))
-		got := map[string]posthaste.Hit{}
+		got := map[int64]posthaste.Hit{}
 		must(t, b.ConsumeHits(ctx, func(ctx context.Context, hits []posthaste.Hit) error {
 			for _, h := range hits {
 				got[h.ID] = h

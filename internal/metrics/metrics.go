@@ -29,6 +29,7 @@ type Metrics struct {
 	effects     prometheus.Histogram     // seconds from an opt-out's request until nothing against it starts
 	stops       prometheus.Counter       // opt-outs that could not be confirmed
 	hits        *prometheus.CounterVec   // kind: open, click
+	lostHits    prometheus.Counter       // that were answered and not counted
 	requests    *prometheus.HistogramVec // listener: operator, public; class: 2xx, 3xx, 4xx, 5xx
 	leader      prometheus.Gauge         // 1 while this process leads the scheduling
 	failures    prometheus.Counter       // steps of the scheduler that failed
@@ -57,7 +58,8 @@ func New() *Metrics {
 	m.notices = counters("notices_total", "Outcomes of notices that this process recorded.", "state")
 	m.handover = prometheus.NewHistogram(seconds("notice_handover_seconds", "Time from taking a notice in until it is handed over for the first time."))
 	m.dials = counters("dials_total", "Attempts to connect to the next hop.", "result")
-	m.hits = counters("hits_total", "Beacon hits queued; not all are kept.", "kind")
+	m.hits = counters("hits_total", "Beacon hits to be recorded; not all are kept.", "kind")
+	m.lostHits = counter("hits_lost_total", "Beacon hits that were answered and could not be counted, since the broker was away.")
 	m.connections = gauge("sending_connections", "Connections to the next hop.")
 	m.leader = gauge("scheduler_leader", "1 while this process leads the scheduling.")
 	m.stops = counter("optout_failures_total", "Opt-outs that were not confirmed to have taken effect.")
@@ -65,7 +67,7 @@ func New() *Metrics {
 	m.claims = prometheus.NewHistogram(seconds("claim_seconds", "Time to record a window and claim the next."))
 	m.effects = prometheus.NewHistogram(seconds("optout_to_effect_seconds", "Time from an opt-out's request until no mail against it starts."))
 	m.requests = prometheus.NewHistogramVec(seconds("request_seconds", "HTTP requests."), []string{"listener", "class"})
-	m.registry.MustRegister(m.deliveries, m.notices, m.handover, m.dials, m.hits, m.connections, m.leader, m.stops, m.failures, m.claims, m.effects, m.requests,
+	m.registry.MustRegister(m.deliveries, m.notices, m.handover, m.dials, m.hits, m.lostHits, m.connections, m.leader, m.stops, m.failures, m.claims, m.effects, m.requests,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_claim_age_seconds", Help: "Age of the oldest open window of this worker."}, m.claimAge),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "posthaste_beat_age_seconds", Help: "Time since the last beat of this process's workers reached the ledger, of the one that is behind."}, m.beatAge),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -245,7 +247,14 @@ func (m *Metrics) Stopped(since time.Time, err error) {
 	}
 }
 
-// Hit counts a beacon hit that was queued.
+// HitsLost counts beacon hits that are not counted.
+func (m *Metrics) HitsLost(n int) {
+	if m != nil {
+		m.lostHits.Add(float64(n))
+	}
+}
+
+// Hit counts a beacon hit that is to be recorded.
 func (m *Metrics) Hit(kind posthaste.HitKind) {
 	if m != nil {
 		m.hits.WithLabelValues(string(kind)).Inc()

@@ -216,3 +216,24 @@ func (s *Store) ListLinks(ctx context.Context, campaignID int64) ([]string, erro
 	err := s.db.NewRaw("SELECT url FROM links WHERE campaign_id = ? ORDER BY number", campaignID).Scan(ctx, &links)
 	return links, translate("list links", err)
 }
+
+// ListLinksSince gives the click destinations of up to limit campaigns that were
+// frozen after an instant, in the order of that.
+func (s *Store) ListLinksSince(ctx context.Context, frozen time.Time, limit int) ([]posthaste.CampaignLinks, error) {
+	var rows []struct {
+		ID, FrozenAt int64
+		URL          string
+	}
+	err := s.db.NewRaw(`SELECT k.id, k.frozen_at, l.url FROM (SELECT id, frozen_at FROM campaigns c WHERE frozen_at > ?
+		AND EXISTS (SELECT 1 FROM links WHERE campaign_id = c.id) ORDER BY frozen_at, id LIMIT ?) k
+		JOIN links l ON l.campaign_id = k.id ORDER BY k.frozen_at, k.id, l.number`, micros(frozen), limit).Scan(ctx, &rows)
+	var found []posthaste.CampaignLinks
+	for _, r := range rows {
+		if n := len(found); n == 0 || found[n-1].CampaignID != r.ID {
+			found = append(found, posthaste.CampaignLinks{CampaignID: r.ID, FrozenAt: instant(r.FrozenAt)})
+		}
+		last := &found[len(found)-1]
+		last.URLs = append(last.URLs, r.URL)
+	}
+	return found, translate("list links", err)
+}

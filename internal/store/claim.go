@@ -79,11 +79,13 @@ func (s *Store) Claim(ctx context.Context, c posthaste.Chunk, worker string, out
 // A window is read by the primary keys and by suppressions (address_hash,
 // topic_id). PostgreSQL keeps the plan, so it must be good for any window: what
 // has a LIMIT or an aggregate cannot be turned into a join that reads a table
-// whole. The consents are a sum: 1 for the topic, 2 for opens, 4 for clicks.
+// whole. The consents are a sum: 1 for the topic; 2 for opens, 4 for clicks,
+// and 8 and 16 when they were withdrawn.
 const readWindowColumns = `SELECT d.number, d.attempts, d.recipient_id, coalesce(r.email, ''), coalesce(r.name, ''), coalesce(r.locale, ''),
 		coalesce(r.time_zone, ''), r.attributes, r.id IS NOT NULL,
-		coalesce((SELECT sum(CASE WHEN purpose = 'opens' THEN 2 WHEN purpose = 'clicks' THEN 4 WHEN topic_id = k.topic_id THEN 1 ELSE 0 END)
-			FROM consent_states WHERE recipient_id = d.recipient_id AND decision = 'given'), 0),
+		coalesce((SELECT sum(CASE WHEN purpose = 'opens' THEN 2 WHEN purpose = 'clicks' THEN 4 WHEN topic_id = k.topic_id AND decision = 'given' THEN 1 ELSE 0 END
+				* CASE WHEN decision = 'given' OR topic_id > 0 THEN 1 ELSE 4 END)
+			FROM consent_states WHERE recipient_id = d.recipient_id), 0),
 		coalesce((SELECT 1 FROM suppressions WHERE address_hash = r.address_hash AND topic_id IN (0, k.topic_id)
 			AND (k.topic_id > 0 OR reason <> 'erased') LIMIT 1), 0),
 		CASE WHEN k.topic_id > 0 THEN 0 WHEN k.notice_kind = 'mandatory' THEN 2 ELSE 1 END
@@ -135,7 +137,7 @@ func scanWindow(rows *sql.Rows, err error) (mails []posthaste.Mail, despite []in
 				despite = append(despite, m.Number)
 			}
 		}
-		m.Opens, m.Clicks = consents&2 != 0, consents&4 != 0
+		m.Opens, m.Clicks = decided(consents, 2), decided(consents, 4)
 		if len(attributes) > 2 {
 			if err := json.Unmarshal(attributes, &r.Attributes); err != nil {
 				return nil, nil, fmt.Errorf("read attributes: %w", err)
@@ -144,6 +146,17 @@ func scanWindow(rows *sql.Rows, err error) (mails []posthaste.Mail, despite []in
 		mails = append(mails, m)
 	}
 	return mails, despite, rows.Err()
+}
+
+// decided is the decision that a sum of consents holds about a kind of counting.
+func decided(consents, given int64) posthaste.Decision {
+	switch {
+	case consents&given != 0:
+		return posthaste.Given
+	case consents&(4*given) != 0:
+		return posthaste.Withdrawn
+	}
+	return ""
 }
 
 // FindMail gives what a mail of a campaign to one recipient needs, outside any
@@ -157,7 +170,7 @@ func (s *Store) FindMail(ctx context.Context, topicID, recipientID int64) (posth
 	if err != nil {
 		return posthaste.Mail{}, err
 	}
-	mail := posthaste.Mail{Recipient: recipient, Opens: preferences.Opens, Clicks: preferences.Clicks}
+	mail := posthaste.Mail{Recipient: recipient} // without a number it has no beacons
 	var suppressed int64
 	err = s.db.NewRaw(`SELECT count(*) FROM suppressions x JOIN recipients r ON r.address_hash = x.address_hash
 		WHERE r.id = ? AND x.topic_id IN (0, ?)`, recipientID, topicID).Scan(ctx, &suppressed)

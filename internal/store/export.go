@@ -136,16 +136,17 @@ func (e exporting) readMailings(ctx context.Context, out *posthaste.Export) erro
 		Attempts          int
 		Code              int
 		Enhanced, Reply   string
+		Measured          posthaste.Measured
 	}
 	// deliveries (recipient_id, campaign_id) is the index of this scan.
-	if err := e.tx.NewRaw(`SELECT d.changed_at AS at, k.topic_id, k.name AS campaign, k.subject, d.state, d.attempts, d.code, d.enhanced, d.reply
+	if err := e.tx.NewRaw(`SELECT d.changed_at AS at, k.topic_id, k.name AS campaign, k.subject, d.state, d.attempts, d.code, d.enhanced, d.reply, d.measured
 		FROM deliveries d JOIN campaigns k ON k.id = d.campaign_id WHERE d.recipient_id = ? ORDER BY d.campaign_id`, e.id).Scan(ctx, &rows); err != nil {
 		return err
 	}
 	out.Mailings = make([]posthaste.ExportMailing, len(rows))
 	for i, r := range rows {
 		out.Mailings[i] = posthaste.ExportMailing{At: instant(r.At), Campaign: r.Campaign, Subject: r.Subject, Topic: e.names[r.TopicID], State: r.State,
-			Attempts: r.Attempts, Answer: answerText(r.Code, r.Enhanced, r.Reply)}
+			Attempts: r.Attempts, Answer: answerText(r.Code, r.Enhanced, r.Reply), Measured: r.Measured.Kinds()}
 	}
 	return nil
 }
@@ -220,15 +221,19 @@ func (e exporting) readHits(ctx context.Context, out *posthaste.Export) error {
 		At                      int64
 		Kind                    posthaste.HitKind
 		Campaign, Link, Network string
+		Region, Rule            string
+		Agent, Place            string
+		Burst2, Burst10         int
+		Class                   posthaste.HitClass
 	}
 	// hits_by_recipient is the index of this scan.
-	if err := e.tx.NewRaw(`SELECT h.at, h.kind, k.name AS campaign, coalesce(l.url, '') AS link, h.network FROM hits h JOIN campaigns k ON k.id = h.campaign_id
+	if err := e.tx.NewRaw(`SELECT h.at, h.kind, k.name AS campaign, coalesce(l.url, '') AS link, h.network, h.region, h.class, h.rule, h.agent, h.place, h.burst2, h.burst10 FROM hits h JOIN campaigns k ON k.id = h.campaign_id
 		LEFT JOIN links l ON l.campaign_id = h.campaign_id AND l.number = h.link WHERE h.recipient_id = ? ORDER BY h.at, h.id`, e.id).Scan(ctx, &rows); err != nil {
 		return err
 	}
 	out.Hits = make([]posthaste.ExportHit, len(rows))
 	for i, r := range rows {
-		out.Hits[i] = posthaste.ExportHit{At: instant(r.At), Kind: r.Kind, Campaign: r.Campaign, Link: r.Link, Network: r.Network}
+		out.Hits[i] = posthaste.ExportHit{At: instant(r.At), Kind: r.Kind, Campaign: r.Campaign, Link: r.Link, Network: r.Network, Region: r.Region, Class: r.Class, Rule: r.Rule, Agent: r.Agent, Place: r.Place, In2s: r.Burst2, In10s: r.Burst10}
 	}
 	return nil
 }

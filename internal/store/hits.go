@@ -2,42 +2,225 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"slices"
+	"time"
 
 	"github.com/uptrace/bun"
 
 	"posthaste"
 )
 
+const (
+	// hitsPerMail bounds what one mail's beacons can fill the table with; past it
+	// nothing more of it is counted.
+	hitsPerMail = 200
+	// momentKept is how long it is known to the second when a click was.
+	momentKept = time.Minute
+	// hitsLock is the key of the lock that PostgreSQL has for whoever changes counts.
+	hitsLock = 0x706f7374_68697473
+)
+
+// mailKey is one mail of a campaign.
+type mailKey struct{ campaign, number int64 }
+
+// beaconed is what is known of a campaign whose beacons tell.
+type beaconed struct {
+	links int
+	ended bool // it was sent so long ago that hits are of nobody any more
+}
+
 // RecordHits writes the hits of those who consent to that kind of counting at
-// this moment, in one transaction; the others are dropped. A hit whose ID is
-// known already is not written twice.
-func (s *Store) RecordHits(ctx context.Context, hits []posthaste.Hit) error {
+// this moment, and the counts that they change, in one transaction; the others are
+// dropped. A hit whose ID is known already is not written twice. A hit of nobody,
+// whose campaign counts totals, needs no consent; one of a campaign that was sent
+// more than posthaste.HitsKept ago becomes one.
+func (s *Store) RecordHits(ctx context.Context, hits []posthaste.Hit, judge posthaste.Judge) error {
 	if len(hits) == 0 {
 		return nil
 	}
-	rows := make([]bun.TupleValues, len(hits))
-	for i, h := range hits {
-		rows[i] = bun.Tuple([]any{h.ID, string(h.Kind), h.CampaignID, h.Number, h.RecipientID, h.Link, h.Network.String(), micros(h.At), string(h.Kind.Consent())})
+	if err := s.prepare(ctx); err != nil {
+		return err
 	}
 	return s.inTx(ctx, "record hits", func(ctx context.Context, tx bun.Tx) error {
-		_, err := exec(ctx, tx, `WITH h (id, kind, campaign_id, number, recipient_id, link, network, at, purpose) AS (VALUES ?)
-		INSERT INTO hits (id, kind, campaign_id, number, recipient_id, link, network, at)
-		SELECT h.id, h.kind, h.campaign_id, h.number, h.recipient_id, h.link, h.network, h.at FROM h
-		JOIN consent_states c ON c.recipient_id = h.recipient_id AND c.purpose = h.purpose AND c.topic_id = 0 AND c.decision = 'given'
-		ON CONFLICT (id) DO NOTHING`, bun.List(rows))
-		return err
+		if err := s.lockHits(ctx, tx); err != nil {
+			return err
+		}
+		campaigns, err := findBeaconed(ctx, tx, hits)
+		if err != nil {
+			return err
+		}
+		fresh, err := s.countable(ctx, tx, hits, campaigns)
+		if err != nil || len(fresh) == 0 {
+			return err
+		}
+		stored, err := s.storedWith(ctx, tx, fresh)
+		if err != nil {
+			return err
+		}
+		change := judging{judge: judge, campaigns: campaigns, counts: hitCounts{}}
+		change.record(stored, fresh)
+		return s.writeHits(ctx, tx, change)
 	})
 }
 
-// CountHits gives what consent allows to be known of a campaign.
-func (s *Store) CountHits(ctx context.Context, campaignID int64) (posthaste.Hits, error) {
-	var h posthaste.Hits
-	err := s.db.NewRaw(`SELECT
-		(SELECT count(*) FROM deliveries d WHERE d.campaign_id = ?0 AND d.state = 'accepted' AND EXISTS (SELECT 1 FROM consent_states c
-			WHERE c.recipient_id = d.recipient_id AND c.purpose IN ('opens', 'clicks') AND c.topic_id = 0 AND c.decision = 'given')) AS measurable,
-		(SELECT count(DISTINCT number) FROM hits WHERE campaign_id = ?0 AND kind = 'open')
-			+ coalesce((SELECT people FROM hit_totals WHERE campaign_id = ?0 AND kind = 'open' AND link = 0), 0) AS opened,
-		(SELECT count(DISTINCT number) FROM hits WHERE campaign_id = ?0 AND kind = 'click')
-			+ coalesce((SELECT people FROM hit_totals WHERE campaign_id = ?0 AND kind = 'click' AND link = 0), 0) AS clicked`, campaignID).Scan(ctx, &h)
-	return h, translate("count hits", err)
+// lockHits has one transaction at a time change hits and counts: each rests on
+// what others stored of the same mails. SQLite has one writer anyway.
+func (s *Store) lockHits(ctx context.Context, tx bun.Tx) error {
+	_, err := exec(ctx, tx, s.pick("SELECT pg_advisory_xact_lock(?)", "SELECT ?"), int64(hitsLock))
+	return err
+}
+
+func findBeaconed(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) (map[int64]beaconed, error) {
+	var ids []int64
+	for _, h := range hits {
+		if !slices.Contains(ids, h.CampaignID) {
+			ids = append(ids, h.CampaignID)
+		}
+	}
+	var rows []struct {
+		ID, FrozenAt int64
+		Links        int
+	}
+	if err := tx.NewRaw("SELECT k.id, k.frozen_at, (SELECT count(*) FROM links l WHERE l.campaign_id = k.id) AS links FROM campaigns k WHERE k.id IN (?) AND k.frozen_at > 0",
+		bun.List(ids)).Scan(ctx, &rows); err != nil {
+		return nil, err
+	}
+	ended := micros(time.Now().Add(-posthaste.HitsKept))
+	campaigns := make(map[int64]beaconed, len(rows))
+	for _, r := range rows {
+		campaigns[r.ID] = beaconed{links: r.Links, ended: r.FrozenAt < ended}
+	}
+	return campaigns, nil
+}
+
+// countable leaves what may be kept and is new. What may not name anybody does not.
+func (s *Store) countable(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, campaigns map[int64]beaconed) (fresh []posthaste.Hit, err error) {
+	var ids, recipients []int64
+	for _, h := range hits {
+		ids, recipients = append(ids, h.ID), append(recipients, h.RecipientID)
+	}
+	known, err := scanIDs(tx.StmtContext(ctx, s.hot.hits.known).QueryContext(ctx, s.ids(ids)))
+	if err != nil {
+		return nil, err
+	}
+	given, err := scanGiven(tx.StmtContext(ctx, s.hot.hits.given).QueryContext(ctx, s.ids(recipients)))
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range hits {
+		k, found := campaigns[h.CampaignID]
+		if !found || known[h.ID] {
+			continue
+		}
+		known[h.ID] = true
+		if h.Number != 0 && !given[consentKey{RecipientID: h.RecipientID, Purpose: h.Kind.Consent()}] {
+			continue
+		}
+		if h.Number == 0 || k.ended {
+			h.Number, h.RecipientID, h.Network = 0, 0, posthaste.Network{}
+		}
+		fresh = append(fresh, h)
+	}
+	return fresh, nil
+}
+
+const (
+	findKnownHits = `SELECT id FROM hits WHERE id IN IDS`
+	findGiven     = `SELECT recipient_id, purpose FROM consent_states WHERE recipient_id IN IDS AND purpose IN ('opens', 'clicks') AND topic_id = 0 AND decision = 'given'`
+	hitColumns    = `h.id, h.campaign_id, h.number, h.recipient_id, h.kind, h.link, h.network, h.region, h.agent, h.place, h.burst2, h.burst10, h.class, h.rule, h.rules, h.at,
+		coalesce((SELECT m.at FROM hit_moments m WHERE m.id = h.id), 0)`
+	// hits_by_delivery is the index of this scan.
+	findHitsOfMails = `SELECT ` + hitColumns + ` FROM hits h WHERE h.campaign_id = ?2 AND h.number IN IDS ORDER BY h.number, h.id`
+)
+
+func scanIDs(rows *sql.Rows, err error) (map[int64]bool, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	ids := map[int64]bool{}
+	for rows.Next() {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		ids[id] = true
+	}
+	return ids, rows.Err()
+}
+
+func scanGiven(rows *sql.Rows, err error) (map[consentKey]bool, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	given := map[consentKey]bool{}
+	for rows.Next() {
+		var key consentKey
+		if err := rows.Scan(&key.RecipientID, &key.Purpose); err != nil {
+			return nil, err
+		}
+		given[key] = true
+	}
+	return given, rows.Err()
+}
+
+// storedHit is a hit with the moment at which it was, as long as that is known.
+type storedHit struct {
+	posthaste.Hit
+	moment time.Time
+}
+
+// storedWith gives what is stored of the mails that hits are of.
+func (s *Store) storedWith(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) (map[mailKey][]storedHit, error) {
+	numbers := map[int64][]int64{}
+	seen := map[mailKey]bool{}
+	for _, h := range hits {
+		if key := (mailKey{h.CampaignID, h.Number}); h.Number != 0 && !seen[key] {
+			seen[key] = true
+			numbers[h.CampaignID] = append(numbers[h.CampaignID], h.Number)
+		}
+	}
+	stored := make(map[mailKey][]storedHit, len(seen))
+	for campaign, of := range numbers {
+		rows, err := tx.StmtContext(ctx, s.hot.hits.mails).QueryContext(ctx, s.ids(of), campaign)
+		found, err := scanHits(rows, err)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range found {
+			key := mailKey{h.CampaignID, h.Number}
+			stored[key] = append(stored[key], h)
+		}
+	}
+	return stored, nil
+}
+
+func scanHits(rows *sql.Rows, err error) (hits []storedHit, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var h storedHit
+		var network string
+		var at, moment int64
+		if err := rows.Scan(&h.ID, &h.CampaignID, &h.Number, &h.RecipientID, &h.Kind, &h.Link, &network, &h.Region, &h.Agent, &h.Place, &h.Burst.In2s, &h.Burst.In10s,
+			&h.Verdict.Class, &h.Verdict.Rule, &h.Verdict.Rules, &at, &moment); err != nil {
+			return nil, err
+		}
+		h.Network, h.At, h.moment = posthaste.ParseNetwork(network), instant(at), instant(moment)
+		hits = append(hits, h)
+	}
+	return hits, rows.Err()
+}
+
+// ForgetMoments forgets when clicks were that were before an instant, but for the
+// minute. RecordHits does so as hits come; this is for when none come.
+func (s *Store) ForgetMoments(ctx context.Context, before time.Time) error {
+	return s.inTx(ctx, "forget moments", func(ctx context.Context, tx bun.Tx) error {
+		_, err := exec(ctx, tx, "DELETE FROM hit_moments WHERE at < ?", micros(before))
+		return err
+	})
 }

@@ -50,8 +50,9 @@ func TestEveryColumnIsInTheInventory(t *testing.T) {
 }
 
 // keptWithTheirOwner are the tables whose rows are kept as long as the recipient
-// is, as long as the address must stay silent, or until their notices are final.
-var keptWithTheirOwner = []string{"recipients", "consent_states", "suppressions", "notice_files"}
+// is, as long as the address must stay silent, until their notices are final, or
+// for a minute.
+var keptWithTheirOwner = []string{"recipients", "consent_states", "suppressions", "notice_files", "hit_moments"}
 
 // TestExportHasAllOfTheInventory reads every personal value of the one person in
 // the database and looks for it in the export.
@@ -150,6 +151,9 @@ func TestEveryRuleOfRetentionIsCarriedOut(t *testing.T) {
 	t.Parallel()
 	rules, err := loadInventory(t).Rules()
 	must(t, err)
+	if days := time.Duration(rules["hits"]) * 24 * time.Hour; days != posthaste.HitsKept {
+		t.Errorf("the inventory keeps hits for %s, the recorder for %s", days, posthaste.HitsKept)
+	}
 	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
 		id, topic := marked(t, s, url)
 		seal(t, s)

@@ -53,7 +53,7 @@ func TestClaimRecordReleaseAddUp(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		c, chunks, _ := sending(t, s, 25)
 		mails := take(t, s, chunks[0], "w1", 10)
-		if len(mails) != 10 || !mails[0].Allowed || mails[0].Opens || mails[0].Recipient.Email == "" {
+		if len(mails) != 10 || !mails[0].Allowed || mails[0].Opens != "" || mails[0].Recipient.Email == "" {
 			t.Fatalf("mails %+v", mails)
 		}
 		if got := counts(t, s, c.ID); got.Claimed != 10 || got.Queued != 15 {

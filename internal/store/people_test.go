@@ -206,16 +206,18 @@ func TestHitsNeedConsentAndAreCountedOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, s *store.Store) {
 		c, chunks, _ := sending(t, s, 2)
 		mails := take(t, s, chunks[0], "w", 10)
-		must(t, s.Record(t.Context(), chunks[0], "w", outcomes(mails, posthaste.Accepted)))
+		done := outcomes(mails, posthaste.Accepted)
+		done[0].Measured = posthaste.MeasuredOpens
+		must(t, s.Record(t.Context(), chunks[0], "w", done))
 		yes, no := mails[0], mails[1]
 		must(t, s.RecordConsents(t.Context(), []posthaste.Consent{{RecipientID: yes.Recipient.ID, Purpose: posthaste.ForOpens, Decision: posthaste.Given, Channel: posthaste.ByPreferences}}))
-		hit := func(id string, kind posthaste.HitKind, m posthaste.Mail) posthaste.Hit {
-			return posthaste.Hit{ID: id, Kind: kind, CampaignID: c.ID, Number: m.Number, RecipientID: m.Recipient.ID,
+		hit := func(id int64, kind posthaste.HitKind, m posthaste.Mail) posthaste.Hit {
+			return posthaste.Hit{ID: id, Kind: kind, Agent: "browser", CampaignID: c.ID, Number: m.Number, RecipientID: m.Recipient.ID,
 				Network: posthaste.ParseNetwork("192.0.2.77/32"), At: time.Now()}
 		}
-		hits := []posthaste.Hit{hit("1", posthaste.Open, yes), hit("2", posthaste.Open, no), hit("3", posthaste.Click, yes), hit("4", posthaste.Open, yes)}
-		must(t, s.RecordHits(t.Context(), hits))
-		must(t, s.RecordHits(t.Context(), hits))
+		hits := []posthaste.Hit{hit(1, posthaste.Open, yes), hit(2, posthaste.Open, no), hit(3, posthaste.Click, yes), hit(4, posthaste.Open, yes)}
+		must(t, s.RecordHits(t.Context(), hits, rules(t)))
+		must(t, s.RecordHits(t.Context(), hits, rules(t)))
 		got, err := s.CountHits(t.Context(), c.ID)
 		must(t, err)
 		if d := cmp.Diff(posthaste.Hits{Measurable: 1, Opened: 1}, got); d != "" {

@@ -16,6 +16,7 @@ type statements struct {
 	mu                  sync.Mutex
 	claim, record, read *sql.Stmt // of deliveries
 	notices             struct{ find, claim, read, stopped, record, attempt, file *sql.Stmt }
+	hits                struct{ known, given, mails, add, moments *sql.Stmt }
 	key                 *sql.Stmt
 }
 
@@ -39,6 +40,11 @@ func (s *Store) wanted() []struct {
 		{&h.notices.record, recordNotice},
 		{&h.notices.attempt, addAttempt},
 		{&h.notices.file, addNoticeFile},
+		{&h.hits.known, s.among(findKnownHits)},
+		{&h.hits.given, s.among(findGiven)},
+		{&h.hits.mails, s.among(findHitsOfMails)},
+		{&h.hits.add, s.pick(addHitPostgres, addHitSQLite)},
+		{&h.hits.moments, s.pick(addMomentsPostgres, addMomentsSQLite)},
 		{&h.key, findKey},
 	}
 }

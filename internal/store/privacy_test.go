@@ -257,7 +257,8 @@ func marked(tb testing.TB, s *store.Store, url string) (id int64, topic posthast
 	done := outcomes(mails, posthaste.Accepted)
 	done[0].Reply.Text = "ok MARKER-reply <" + address + ">"
 	must(tb, s.Release(tb.Context(), chunks[0], "w", done))
-	must(tb, s.RecordHits(tb.Context(), []posthaste.Hit{{ID: "h", Kind: posthaste.Open, CampaignID: c.ID, Number: 1, RecipientID: id, Network: posthaste.ParseNetwork("203.0.113.0/24"), At: time.Now()}}))
+	must(tb, s.RecordHits(tb.Context(), []posthaste.Hit{{ID: posthaste.NewHitID(time.Now()), Kind: posthaste.Open, CampaignID: c.ID, Number: 1, RecipientID: id,
+		Network: posthaste.ParseNetwork("203.0.113.0/24"), Region: "DE-BY", Agent: "browser", Place: "datacentre", At: time.Now()}}, rules(tb)))
 	_, err = s.AddWebhook(tb.Context(), posthaste.Webhook{URL: "https://example.com", Events: []posthaste.EventName{posthaste.NoticeWasAccepted}})
 	must(tb, err)
 	accepted, open := noticeOf(tb, s, address, "one"), noticeOf(tb, s, address, "two")

@@ -28,13 +28,14 @@ func (s *Store) Record(ctx context.Context, c posthaste.Chunk, worker string, ou
 // SQLite, which has no round trip to spare and plans the join badly.
 const (
 	recordPostgres = `UPDATE deliveries SET state = o.state, attempts = attempts + o.tried, retry_at = o.retry_at, stage = o.stage, code = o.code,
-			enhanced = o.enhanced, reply = CASE WHEN recipient_id > 0 THEN o.reply ELSE '' END, changed_at = o.at
-		FROM unnest(?4::bigint[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::text[], ?9::bigint[], ?10::text[], ?11::text[], ?12::bigint[])
-			AS o (number, state, tried, retry_at, stage, code, enhanced, reply, at)
+			enhanced = o.enhanced, reply = CASE WHEN recipient_id > 0 THEN o.reply ELSE '' END, changed_at = o.at, measured = o.measured
+		FROM unnest(?4::bigint[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::text[], ?9::bigint[], ?10::text[], ?11::text[], ?12::bigint[], ?13::bigint[])
+			AS o (number, state, tried, retry_at, stage, code, enhanced, reply, at, measured)
 		WHERE deliveries.campaign_id = ?1 AND deliveries.number = o.number
 		AND (deliveries.state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
 			OR deliveries.state = 'uncertain' AND o.state NOT IN ('deferred', 'uncertain'))`
-	recordSQLite = `UPDATE deliveries SET state = ?5, attempts = attempts + ?6, retry_at = ?7, stage = ?8, code = ?9, enhanced = ?10, reply = CASE WHEN recipient_id > 0 THEN ?11 ELSE '' END, changed_at = ?12
+	recordSQLite = `UPDATE deliveries SET state = ?5, attempts = attempts + ?6, retry_at = ?7, stage = ?8, code = ?9, enhanced = ?10, reply = CASE WHEN recipient_id > 0 THEN ?11 ELSE '' END, changed_at = ?12,
+			measured = ?13
 		WHERE campaign_id = ?1 AND number = ?4
 		AND (state = 'queued' AND EXISTS (SELECT 1 FROM chunks c WHERE c.campaign_id = ?1 AND c.first = ?2 AND c.owner = ?3)
 			OR state = 'uncertain' AND ?5 NOT IN ('deferred', 'uncertain'))`
@@ -91,7 +92,7 @@ func (s *Store) writeRows(ctx context.Context, tx bun.Tx, chunk []any, outcomes 
 	write := tx.StmtContext(ctx, s.hot.record) //nolint:sqlclosecheck // it ends with the transaction
 	for _, o := range outcomes {
 		if _, err := write.ExecContext(ctx, append(chunk[:len(chunk):len(chunk)], o.Number, string(o.State), tried(o), micros(o.RetryAt),
-			string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At))...); err != nil {
+			string(o.Reply.Stage), o.Reply.Code, o.Reply.Enhanced, o.Reply.Text, micros(o.At), int64(o.Measured))...); err != nil {
 			return err
 		}
 	}
@@ -99,16 +100,16 @@ func (s *Store) writeRows(ctx context.Context, tx bun.Tx, chunk []any, outcomes 
 }
 
 func (s *Store) writeColumns(ctx context.Context, tx bun.Tx, chunk []any, outcomes []posthaste.Outcome) error {
-	var numbers, tries, retries, codes, instants []int64
+	var numbers, tries, retries, codes, instants, measured []int64
 	var states, stages, enhanced, replies []string
 	for _, o := range outcomes {
 		numbers, tries, retries = append(numbers, o.Number), append(tries, tried(o)), append(retries, micros(o.RetryAt))
-		codes, instants = append(codes, int64(o.Reply.Code)), append(instants, micros(o.At))
+		codes, instants, measured = append(codes, int64(o.Reply.Code)), append(instants, micros(o.At)), append(measured, int64(o.Measured))
 		states, stages = append(states, string(o.State)), append(stages, string(o.Reply.Stage))
 		enhanced, replies = append(enhanced, o.Reply.Enhanced), append(replies, o.Reply.Text)
 	}
 	write := tx.StmtContext(ctx, s.hot.record) //nolint:sqlclosecheck // it ends with the transaction
-	_, err := write.ExecContext(ctx, append(chunk, numbers, states, tries, retries, stages, codes, enhanced, replies, instants)...)
+	_, err := write.ExecContext(ctx, append(chunk, numbers, states, tries, retries, stages, codes, enhanced, replies, instants, measured)...)
 	return err
 }
 

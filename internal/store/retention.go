@@ -161,26 +161,3 @@ func (s *Store) inSteps(do func() (int64, error)) (all int64, err error) {
 		}
 	}
 }
-
-// foldHits adds hits to the totals of their campaigns and removes them. One of
-// somebody who came back since waits until all of theirs are old, so that
-// nobody is counted twice as long as they do not come back after that.
-func (s *Store) foldHits(ctx context.Context, before time.Time) (folded int64, err error) {
-	const old = ` FROM hits h WHERE h.at < ?0 AND NOT EXISTS (SELECT 1 FROM hits n WHERE n.campaign_id = h.campaign_id AND n.kind = h.kind AND n.number = h.number AND n.at >= ?0)`
-	const total = `INSERT INTO hit_totals (campaign_id, kind, link, hits, people) SELECT h.campaign_id, h.kind, %s, count(*), count(DISTINCT h.number)` + old +
-		`%s GROUP BY 1, 2, 3 ON CONFLICT (campaign_id, kind, link) DO UPDATE SET hits = hit_totals.hits + excluded.hits, people = hit_totals.people + excluded.people`
-	err = s.inTx(ctx, "fold hits", func(ctx context.Context, tx bun.Tx) error {
-		// Nothing is recorded meanwhile that only some of the statements would see.
-		if _, err := exec(ctx, tx, s.pick("LOCK TABLE hits IN SHARE ROW EXCLUSIVE MODE", "SELECT 1")); err != nil {
-			return err
-		}
-		for _, statement := range []string{fmt.Sprintf(total, "0", ""), fmt.Sprintf(total, "h.link", " AND h.link > 0")} {
-			if _, err := exec(ctx, tx, statement, micros(before)); err != nil {
-				return err
-			}
-		}
-		folded, err = exec(ctx, tx, "DELETE FROM hits WHERE id IN (SELECT h.id"+old+")", micros(before))
-		return err
-	})
-	return folded, err
-}

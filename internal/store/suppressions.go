@@ -39,9 +39,21 @@ func (s *Store) OptOut(ctx context.Context, o posthaste.OptOut) (added int64, er
 		if changed == 0 {
 			return nil
 		}
+		if err := markOptedOut(ctx, tx, o, 1); err != nil {
+			return err
+		}
 		return s.appendAudit(ctx, tx, did(ctx, "recipient.opt_out", object("recipient", o.RecipientID), "topic_id", strconv.FormatInt(o.TopicID, 10), "channel", string(o.Channel)))
 	})
 	return added, err
+}
+
+// markOptedOut notes at the delivery that its link was used, or that this was taken back.
+func markOptedOut(ctx context.Context, tx bun.Tx, o posthaste.OptOut, mark int) error {
+	if o.Number == 0 {
+		return nil
+	}
+	_, err := exec(ctx, tx, "UPDATE deliveries SET opted_out = ? WHERE campaign_id = ? AND number = ? AND recipient_id = ?", mark, o.CampaignID, o.Number, o.RecipientID)
+	return err
 }
 
 // agent is who records a decision for a recipient; empty if they do so themselves.
@@ -67,6 +79,9 @@ func (s *Store) UndoOptOut(ctx context.Context, o posthaste.OptOut, suppressionI
 		}
 		if n == 0 {
 			return conflict("it is too late to take this back here, or it was done already")
+		}
+		if err := markOptedOut(ctx, tx, o, 0); err != nil {
+			return err
 		}
 		ledger, err := listConsents(ctx, tx, o.RecipientID)
 		if err != nil {

@@ -44,6 +44,7 @@ type entry struct {
 	RetryAt   int64                   `json:"retry,omitempty"` // Unix microseconds, as is At
 	At        int64                   `json:"at,omitempty"`
 	Reply     *posthaste.Reply        `json:"reply,omitempty"`
+	Measured  posthaste.Measured      `json:"measured,omitempty"`
 }
 
 // Journal is one worker's. Its lanes are used by one goroutine each.
@@ -148,7 +149,7 @@ func (l *Lane) Answered(o posthaste.Outcome) {
 	if l.file == nil {
 		return
 	}
-	line, err := json.Marshal(entry{Number: o.Number, Recipient: o.RecipientID, State: o.State, RetryAt: micros(o.RetryAt), At: micros(o.At), Reply: &o.Reply})
+	line, err := json.Marshal(entry{Number: o.Number, Recipient: o.RecipientID, State: o.State, RetryAt: micros(o.RetryAt), At: micros(o.At), Reply: &o.Reply, Measured: o.Measured})
 	if err != nil {
 		l.abandon(err)
 		return
@@ -324,7 +325,7 @@ func (l *Lost) readLane(text []byte) error {
 		case e.State == posthaste.Queued:
 			begun = nil
 		default:
-			end(posthaste.Outcome{Number: e.Number, RecipientID: e.Recipient, State: e.State, RetryAt: instant(e.RetryAt), At: instant(e.At), Reply: *e.Reply})
+			end(posthaste.Outcome{Number: e.Number, RecipientID: e.Recipient, State: e.State, RetryAt: instant(e.RetryAt), At: instant(e.At), Reply: *e.Reply, Measured: e.Measured})
 		}
 	}
 	if err := lines.Err(); err != nil {

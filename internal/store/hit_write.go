@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"posthaste"
+)
+
+// The statements that add hits: all at once, or one after the other on SQLite,
+// which has no round trip to spare.
+const (
+	addHitColumns  = `INSERT INTO hits (id, campaign_id, number, recipient_id, kind, link, network, region, agent, place, burst2, burst10, class, rule, rules, at) `
+	addHitPostgres = addHitColumns + `SELECT * FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::text[], ?6::bigint[], ?7::text[], ?8::text[],
+		?9::text[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::text[], ?14::text[], ?15::bigint[], ?16::bigint[])`
+	addHitSQLite       = addHitColumns + `VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)`
+	addMomentsPostgres = `INSERT INTO hit_moments (id, at) SELECT * FROM unnest(?1::bigint[], ?2::bigint[])`
+	addMomentsSQLite   = `INSERT INTO hit_moments (id, at) VALUES (?1, ?2)`
+)
+
+// writeHits writes what a judging changes.
+func (s *Store) writeHits(ctx context.Context, tx bun.Tx, j judging) error {
+	write := s.writeHitColumns
+	if s.Single() {
+		write = s.writeHitRows
+	}
+	if len(j.added) > 0 {
+		if err := write(ctx, tx, j.added); err != nil {
+			return err
+		}
+	}
+	for _, h := range j.changed {
+		if _, err := exec(ctx, tx, "UPDATE hits SET region = ?, burst2 = ?, burst10 = ?, class = ?, rule = ?, rules = ? WHERE id = ?",
+			h.Region, h.Burst.In2s, h.Burst.In10s, h.Verdict.Class, h.Verdict.Rule, h.Verdict.Rules, h.ID); err != nil {
+			return err
+		}
+	}
+	if oldest := oldestClick(j.added); !oldest.IsZero() { // not of now: hits may have waited
+		if _, err := exec(ctx, tx, "DELETE FROM hit_moments WHERE at < ?", micros(oldest.Add(-momentKept))); err != nil {
+			return err
+		}
+	}
+	return j.counts.write(ctx, tx)
+}
+
+// momentOf is when a click was that may be part of a burst; the zero time of another hit.
+func momentOf(h posthaste.Hit) time.Time {
+	if h.Kind == posthaste.Click && h.Number != 0 {
+		return h.At
+	}
+	return time.Time{}
+}
+
+func oldestClick(hits []posthaste.Hit) (oldest time.Time) {
+	for _, h := range hits {
+		if at := momentOf(h); !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
+			oldest = at
+		}
+	}
+	return oldest
+}
+
+func (s *Store) writeHitRows(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) error {
+	add := tx.StmtContext(ctx, s.hot.hits.add)        //nolint:sqlclosecheck // it ends with the transaction
+	moment := tx.StmtContext(ctx, s.hot.hits.moments) //nolint:sqlclosecheck // as well
+	for _, h := range hits {
+		if _, err := add.ExecContext(ctx, h.ID, h.CampaignID, h.Number, h.RecipientID, string(h.Kind), h.Link, h.Network.String(), h.Region, h.Agent, h.Place,
+			h.Burst.In2s, h.Burst.In10s, string(h.Verdict.Class), h.Verdict.Rule, h.Verdict.Rules, micros(kept(h).At)); err != nil {
+			return err
+		}
+		if at := momentOf(h); !at.IsZero() {
+			if _, err := moment.ExecContext(ctx, h.ID, micros(at)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Store) writeHitColumns(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) error {
+	var ids, campaigns, numbers, recipients, links, burst2, burst10, rules, instants, clicks, moments []int64
+	var kinds, networks, regions, agents, places, classes, names []string
+	for _, h := range hits {
+		ids, campaigns, numbers, recipients = append(ids, h.ID), append(campaigns, h.CampaignID), append(numbers, h.Number), append(recipients, h.RecipientID)
+		kinds, links, networks, regions = append(kinds, string(h.Kind)), append(links, int64(h.Link)), append(networks, h.Network.String()), append(regions, h.Region)
+		agents, places = append(agents, h.Agent), append(places, h.Place)
+		burst2, burst10 = append(burst2, int64(h.Burst.In2s)), append(burst10, int64(h.Burst.In10s))
+		classes, names, rules = append(classes, string(h.Verdict.Class)), append(names, h.Verdict.Rule), append(rules, int64(h.Verdict.Rules))
+		instants = append(instants, micros(kept(h).At))
+		if at := momentOf(h); !at.IsZero() {
+			clicks, moments = append(clicks, h.ID), append(moments, micros(at))
+		}
+	}
+	if _, err := tx.StmtContext(ctx, s.hot.hits.add).ExecContext(ctx, ids, campaigns, numbers, recipients, kinds, links, networks, regions, agents, places,
+		burst2, burst10, classes, names, rules, instants); err != nil {
+		return err
+	}
+	if len(clicks) == 0 {
+		return nil
+	}
+	_, err := tx.StmtContext(ctx, s.hot.hits.moments).ExecContext(ctx, clicks, moments)
+	return err
+}
