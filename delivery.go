@@ -111,16 +111,16 @@ const (
 	MeasuredClicks
 )
 
-// Kinds lists what is in the set.
-func (m Measured) Kinds() []HitKind {
-	kinds := []HitKind{}
+// Purposes lists what the beacons of the set are for.
+func (m Measured) Purposes() []Purpose {
+	purposes := []Purpose{}
 	if m&MeasuredOpens != 0 {
-		kinds = append(kinds, Open)
+		purposes = append(purposes, ForOpens)
 	}
 	if m&MeasuredClicks != 0 {
-		kinds = append(kinds, Click)
+		purposes = append(purposes, ForClicks)
 	}
-	return kinds
+	return purposes
 }
 
 // ChunkSize is the most deliveries of one queue message.

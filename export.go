@@ -77,7 +77,7 @@ type ExportMailing struct {
 	State    DeliveryState `json:"state"`
 	Attempts int           `json:"attempts"`
 	Answer   string        `json:"server_answer,omitempty"`
-	Measured []HitKind     `json:"measured"` // which beacons of its own the mail bore
+	Measured []Purpose     `json:"measured"` // what its beacons told of the recipient, who had agreed to it
 }
 
 // ExportNotice is one notice.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"posthaste"
@@ -74,4 +75,20 @@ func filledIn(data map[string]any, word func(string) string) string {
 	}
 	walk("", data)
 	return lines(all...)
+}
+
+// count is a number of which 0 says nothing.
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func words[T ~string](keys []T, word func(string) string) []string {
+	all := make([]string, len(keys))
+	for i, key := range keys {
+		all[i] = word(string(key))
+	}
+	return all
 }

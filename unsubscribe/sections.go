@@ -45,14 +45,15 @@ func sections(lang string, out posthaste.Export) []pages.Section {
 			return []string{day(x.At), scope, word(string(x.Reason)), lines(x.Evidence, facts("recorded_by", x.Actor))}
 		}),
 		section(texts["mails"], out.Mailings, func(m posthaste.ExportMailing) []string {
-			return []string{day(m.At), m.Subject, m.Topic, word(string(m.State)), facts("campaign", m.Campaign, "attempts", strconv.Itoa(m.Attempts), "server_answer", m.Answer)}
+			return []string{day(m.At), m.Subject, m.Topic, word(string(m.State)), facts("campaign", m.Campaign, "attempts", strconv.Itoa(m.Attempts), "server_answer", m.Answer, "measured", strings.Join(words(m.Measured, word), ", "))}
 		}),
 		section(texts["notices"], out.Notices, func(n posthaste.ExportNotice) []string {
 			return []string{day(n.At), n.Type, word(string(n.State)), attempts(n.Attempts, word),
 				lines(facts("name", n.Name, "language", n.Locale, "asked_for_by", n.Actor, "external_id", n.ExternalID), noted(n.Metadata, word), filledIn(n.Data, word))}
 		}),
 		section(texts["measurements"], out.Hits, func(h posthaste.ExportHit) []string {
-			return []string{day(h.At), word(string(h.Kind)), h.Campaign, h.Link, h.Network}
+			return []string{day(h.At), word(string(h.Kind)), h.Campaign, h.Link, facts("network", h.Network, "region", h.Region, "taken_for", word(string(h.Class)), "rule", h.Rule,
+				"program", h.Agent, "network_of", h.Place, "links_within_2s", count(h.In2s), "links_within_10s", count(h.In10s))}
 		}),
 		section(texts["decisions"], out.Decisions, func(d posthaste.ExportDecision) []string {
 			return []string{day(d.At), word(d.Decision), d.Rule, d.Input, d.Reversal}

@@ -34,6 +34,8 @@ type filler struct {
 	n     int
 	words map[reflect.Type][]string
 	shown map[string]string // what the file has → what the page has
+
+	purposes int // lists of them that are filled
 }
 
 // prefixes stand before the words of a type that shares its values with another.
@@ -48,6 +50,7 @@ func newFiller(tb testing.TB) *filler {
 		reflect.TypeFor[posthaste.DeliveryState](): {"uncertain", "cancelled"},
 		reflect.TypeFor[posthaste.NoticeState]():   {"claimed", "bounced", "accepted", "deferred", "expired", "suppressed"},
 		reflect.TypeFor[posthaste.HitKind]():       {"open", "click"},
+		reflect.TypeFor[posthaste.HitClass]():      {"scanner", "prefetch"},
 		reflect.TypeFor[posthaste.RequestKind]():   {"access", "erasure"},
 		reflect.TypeFor[posthaste.RequestState]():  {"nothing", "expired"},
 	}}
@@ -85,6 +88,12 @@ func (f *filler) fill(v reflect.Value) {
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		f.fill(v.Elem())
+	case v.Type() == reflect.TypeFor[[]posthaste.Purpose]() && f.purposes == 1: // there are but a few of them
+		v.Set(reflect.ValueOf([]posthaste.Purpose{}))
+	case v.Type() == reflect.TypeFor[[]posthaste.Purpose]():
+		f.purposes++
+		v.Set(reflect.ValueOf([]posthaste.Purpose{"notice", "clicks"}))
+		f.shown["notice"], f.shown["clicks"] = pages.Word("en", "notice"), pages.Word("en", "clicks")
 	case v.Kind() == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		f.fill(v.Index(0))

@@ -146,7 +146,7 @@ func (e exporting) readMailings(ctx context.Context, out *posthaste.Export) erro
 	out.Mailings = make([]posthaste.ExportMailing, len(rows))
 	for i, r := range rows {
 		out.Mailings[i] = posthaste.ExportMailing{At: instant(r.At), Campaign: r.Campaign, Subject: r.Subject, Topic: e.names[r.TopicID], State: r.State,
-			Attempts: r.Attempts, Answer: answerText(r.Code, r.Enhanced, r.Reply), Measured: r.Measured.Kinds()}
+			Attempts: r.Attempts, Answer: answerText(r.Code, r.Enhanced, r.Reply), Measured: r.Measured.Purposes()}
 	}
 	return nil
 }

@@ -229,7 +229,8 @@ func TestFaultText(t *testing.T) {
 func TestEveryWordOfTheLedgers(t *testing.T) {
 	t.Parallel()
 	keys := []string{"email", "name", "locale", "time_zone", "created_at", "updated_at", "colon", "made_at", "id", "source", "policy", "language", "network", "confirmed_network",
-		"region", "recorded_by", "asked_for_by", "message_id", "campaign", "attempts", "server_answer", "external_id", "metadata", "filled_in", "due_at", "why", "all_topics", string(posthaste.AccessRequest), string(posthaste.ErasureRequest), string(posthaste.CorrectionRequest),
+		"region", "recorded_by", "asked_for_by", "message_id", "campaign", "attempts", "server_answer", "external_id", "metadata", "filled_in", "due_at", "why", "measured", "taken_for", "rule", "program", "network_of",
+		"links_within_2s", "links_within_10s", "all_topics", string(posthaste.AccessRequest), string(posthaste.ErasureRequest), string(posthaste.CorrectionRequest),
 		string(posthaste.ForTopic), string(posthaste.ForOpens), string(posthaste.ForClicks), string(posthaste.ForNotice),
 		string(posthaste.Given), string(posthaste.Withdrawn), string(posthaste.Open), string(posthaste.Click),
 		string(posthaste.ByImport), string(posthaste.ByAPI), string(posthaste.ByOneClick), string(posthaste.ByPage), string(posthaste.ByPreferences),
@@ -240,6 +241,9 @@ func TestEveryWordOfTheLedgers(t *testing.T) {
 	}
 	for _, state := range posthaste.NoticeStates {
 		keys = append(keys, string(state))
+	}
+	for _, class := range posthaste.HitClasses {
+		keys = append(keys, string(class))
 	}
 	for _, state := range posthaste.RequestStates {
 		keys = append(keys, "request_"+string(state))
