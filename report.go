@@ -22,6 +22,7 @@ type Report struct {
 	Hours      []HourFigure   // since the first hit, those without one left out
 	Links      []LinkFigure   // all of the campaign's, in their order
 	Regions    []RegionFigure // of people whose region is known, most first; small ones are together, last
+	Domains    []DomainFigure // most mails first; nil where they were not asked for
 }
 
 // Measure is what one kind of beacon tells.

@@ -25,6 +25,7 @@ type Parts struct {
 	Intake   Intake
 	Webhooks Webhooks
 	Heads    Heads
+	Files    ReportFiles
 	Meter    *Meter
 }
 
@@ -39,12 +40,13 @@ type API struct {
 	intake   Intake
 	webhooks Webhooks
 	heads    Heads
+	files    ReportFiles
 	meter    *Meter
 }
 
 // New makes the API.
 func New(p Parts) *API {
-	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Privacy, p.Notices, p.Intake, p.Webhooks, p.Heads, p.Meter}
+	return &API{p.Store, p.Composer, p.Workers, p.OptOuts, p.Privacy, p.Notices, p.Intake, p.Webhooks, p.Heads, p.Files, p.Meter}
 }
 
 // base is below what all routes are.
@@ -77,6 +79,7 @@ func (a *API) Routes() []Route {
 	return []Route{
 		{post, "/topics", posthaste.WriteTopics, a.addTopic},
 		{get, "/topics", posthaste.ReadTopics, a.listTopics},
+		{get, "/topics/:topic/reports", posthaste.ReadCampaigns, a.listTopicReports},
 
 		{post, "/recipients/import", posthaste.WriteRecipients, a.importRecipients},
 		{get, "/recipients/:recipient", posthaste.ReadRecipients, a.showRecipient},
@@ -108,6 +111,8 @@ func (a *API) Routes() []Route {
 		{post, "/campaigns/:campaign/cancel", posthaste.SendCampaigns, a.move(a.store.Cancel)},
 		{post, "/campaigns/:campaign/test", posthaste.SendCampaigns, a.sendTest},
 		{post, "/campaigns/:campaign/preview", posthaste.ReadCampaigns, a.preview},
+		{get, "/campaigns/:campaign/report", posthaste.ReadCampaigns, a.showReport},
+		{get, "/campaigns/:campaign/report/:file", posthaste.ReadCampaigns, a.fileReport},
 		{get, "/campaigns/:campaign/deliveries", posthaste.ReadCampaigns, a.listDeliveries},
 		{post, "/campaigns/:campaign/deliveries/:delivery/resolve", posthaste.SendCampaigns, a.resolve},
 

@@ -219,6 +219,9 @@ func (d *document) checkAnswer(o operation, w *httptest.ResponseRecorder) (fault
 	if err != nil || content[kind] == nil {
 		return append(faults, fault("the content type %q is not documented", w.Header().Get("Content-Type"))...)
 	}
+	if !strings.HasSuffix(kind, "json") {
+		return faults // a file, which its own tests read
+	}
 	return append(faults, d.checkJSON(pointer+"/content/"+escape(kind)+"/schema", w.Body.String())...)
 }
 

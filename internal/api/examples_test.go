@@ -55,6 +55,9 @@ var flow = map[string]step{
 	"addCampaign":                 {after: []string{"addTopic weekly-news", "importRecipients people"}, param: "campaign", gives: byID},
 	"changeCampaign":              {after: []string{"addCampaign june"}},
 	"showCampaign":                {also: sendCampaign},
+	"showReport":                  {also: sendCampaign},
+	"getReportFile":               {also: sendCampaign},
+	"listTopicReports":            {also: sendCampaign},
 	"scheduleCampaign":            {after: []string{"addCampaign june"}},
 	"unscheduleCampaign":          {after: []string{"scheduleCampaign wall-clock"}},
 	"pauseCampaign":               {also: sendCampaign},
@@ -97,7 +100,9 @@ var flow = map[string]step{
 	"listAudit":                   {after: []string{"addKey shop", "sendNotices one"}},
 }
 
-func sendCampaign(h *house, s steps) { s.ids["campaign"] = fmt.Sprint(h.sending().ID) }
+func sendCampaign(h *house, s steps) {
+	s.ids["campaign"], s.ids["topic"] = fmt.Sprint(h.sending().ID), h.topic.Key
+}
 
 func freezeAnnouncement(h *house, s steps) { h.freeze(s.id("announcement")) }
 
@@ -336,7 +341,7 @@ func runExample(t *testing.T, d *document, o operation, example string) (statuse
 
 // tellsOfNobody are the operations that change nothing and show nothing about
 // people: they alone leave no trace in the audit log.
-var tellsOfNobody = []string{"listTopics", "listCampaigns", "showCampaign", "listNoticeTypes", "showNoticeType", "previewNotice", "listAnnouncements", "showAnnouncement",
+var tellsOfNobody = []string{"listTopics", "listCampaigns", "showCampaign", "showReport", "getReportFile", "listTopicReports", "listNoticeTypes", "showNoticeType", "previewNotice", "listAnnouncements", "showAnnouncement",
 	"listWebhooks", "getWebhook", "showDocument", "listWebhookMessages", "listForms", "showForm", "embedForm", "listKeys", "listUsage", "showAuditHead", "showInventory"}
 
 // audited wants the log to know of an operation that succeeded, with all that

@@ -29,6 +29,7 @@ import (
 	"posthaste/internal/webhook"
 	"posthaste/mailer"
 	"posthaste/templates/pages"
+	"posthaste/tracker/report"
 	"posthaste/unsubscribe"
 )
 
@@ -173,7 +174,7 @@ func (h *house) serve(s api.Store, c api.Composer) {
 	decisions := unsubscribe.New(unsubscribe.Parts{Store: h.store, Workers: h.workers, Courier: h, Keys: h.keys,
 		Sender: unsubscribe.Sender{Name: "Example Post Ltd", PublicURL: "https://mail.example.com", Receivers: []string{"mx.example.com: each mail; so that it is delivered"}}})
 	h.api = api.New(api.Parts{Store: s, Composer: c, Workers: h.workers, OptOuts: decisions, Privacy: decisions,
-		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter, Webhooks: hooks{h.store, h.keys}, Heads: heads{h.store, h.keys}})
+		Notices: notices, Intake: mailer.NewNoticeIntake(h.store, notices, h.workers), Meter: h.meter, Webhooks: hooks{h.store, h.keys}, Heads: heads{h.store, h.keys}, Files: report.Files{}})
 	h.api.Register(e)
 	h.handler = e
 }

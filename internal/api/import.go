@@ -3,7 +3,6 @@ package api
 import (
 	"mime"
 	"net/http"
-	"strconv"
 
 	"github.com/labstack/echo/v4"
 
@@ -33,12 +32,7 @@ func (a *API) importRecipients(c echo.Context) error {
 	evidence := posthaste.Evidence{Source: c.QueryParam("source"), Wording: c.QueryParam("wording")}
 	f.line("source", evidence.Source, true, 500)
 	f.line("wording", evidence.Wording, true, 2000)
-	dryRun := false
-	if text := c.QueryParam("dry_run"); text != "" {
-		if dryRun, err = strconv.ParseBool(text); err != nil {
-			f.add("dry_run", "must be true or false")
-		}
-	}
+	dryRun := f.truth(c, "dry_run")
 	for name := range c.QueryParams() {
 		f.oneOf(name, name, "topic", "source", "wording", "dry_run")
 	}

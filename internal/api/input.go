@@ -149,6 +149,19 @@ func id(c echo.Context, name string) (int64, error) {
 	return n, nil
 }
 
+// truth reads a query parameter that is true or false; false if it is not given.
+func (f *faults) truth(c echo.Context, name string) bool {
+	text := c.QueryParam(name)
+	if text == "" {
+		return false
+	}
+	is, err := strconv.ParseBool(text)
+	if err != nil {
+		f.add(name, "must be true or false")
+	}
+	return is
+}
+
 // stateOf reads the state to which a list is narrowed: one of those that there
 // are, or none.
 func stateOf[S ~string](f *faults, c echo.Context, states []S) S {

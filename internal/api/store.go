@@ -116,6 +116,7 @@ type Campaigns interface {
 	Drafts
 	Runs
 	Ledger
+	Reports
 }
 
 // Announcements is what notices to many need, beside what campaigns do.
