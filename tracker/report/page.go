@@ -18,7 +18,6 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{"text": Tex
 type pagePart struct {
 	Table Table
 	Plot  template.HTML
-	Open  bool
 }
 
 // WritePage writes the whole report as one page, which needs nothing from
@@ -37,7 +36,7 @@ func WritePage(w io.Writer, r posthaste.Report, now time.Time) error {
 		if err := WriteSVG(&plot, t); err != nil {
 			return err
 		}
-		v.Parts = append(v.Parts, pagePart{t, template.HTML(plot.String()), part == Summary}) //nolint:gosec // WriteSVG escapes what it is given
+		v.Parts = append(v.Parts, pagePart{t, template.HTML(plot.String())}) //nolint:gosec // WriteSVG escapes what it is given
 	}
 	var out bytes.Buffer
 	if err := page.Execute(&out, v); err != nil {

@@ -94,6 +94,8 @@ func shown(t Table) []int {
 	switch t.Part {
 	case Summary:
 		return []int{0}
+	case Hours: // people's: machines, which come all at once, would make them small
+		return []int{0, 1}
 	case Domains:
 		return []int{1, 4, 6} // accepted, opened, clicked
 	}
