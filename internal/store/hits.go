@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"slices"
@@ -125,13 +126,21 @@ func (s *Store) countable(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, 
 	return fresh, nil
 }
 
+// PostgreSQL keeps their plans, so they must be good for a table of any size: what
+// has a LIMIT cannot be turned into a join that reads one whole. hits_by_delivery
+// is the index of the last two; no mail has as many hits as their limit.
 const (
-	findKnownHits = `SELECT id FROM hits WHERE id IN IDS`
-	findGiven     = `SELECT recipient_id, purpose FROM consent_states WHERE recipient_id IN IDS AND purpose IN ('opens', 'clicks') AND topic_id = 0 AND decision = 'given'`
-	hitColumns    = `h.id, h.campaign_id, h.number, h.recipient_id, h.kind, h.link, h.network, h.region, h.agent, h.place, h.burst2, h.burst10, h.class, h.rule, h.rules, h.at,
-		coalesce((SELECT m.at FROM hit_moments m WHERE m.id = h.id), 0)`
-	// hits_by_delivery is the index of this scan.
-	findHitsOfMails = `SELECT ` + hitColumns + ` FROM hits h WHERE h.campaign_id = ?2 AND h.number IN IDS ORDER BY h.number, h.id`
+	hitRow        = `id, campaign_id, number, recipient_id, kind, link, network, region, agent, place, burst2, burst10, class, rule, rules, at`
+	hitColumns    = hitRow + `, coalesce((SELECT m.at FROM hit_moments m WHERE m.id = h.id), 0)`
+	knownPostgres = `SELECT h.id FROM unnest(?1::bigint[]) AS i (value) JOIN LATERAL (SELECT id FROM hits WHERE id = i.value LIMIT 1) h ON true`
+	knownSQLite   = `SELECT id FROM hits WHERE id IN (SELECT value FROM json_each(?1))`
+	givenPostgres = `SELECT c.recipient_id, c.purpose FROM unnest(?1::bigint[]) AS i (value) JOIN LATERAL (SELECT recipient_id, purpose FROM consent_states
+		WHERE recipient_id = i.value AND purpose IN ('opens', 'clicks') AND topic_id = 0 AND decision = 'given' LIMIT 2) c ON true`
+	givenSQLite = `SELECT recipient_id, purpose FROM consent_states WHERE recipient_id IN (SELECT value FROM json_each(?1)) AND purpose IN ('opens', 'clicks')
+		AND topic_id = 0 AND decision = 'given'`
+	mailsPostgres = `SELECT ` + hitColumns + ` FROM unnest(?1::bigint[]) AS i (value)
+		JOIN LATERAL (SELECT ` + hitRow + ` FROM hits WHERE campaign_id = ?2 AND number = i.value LIMIT 1000) h ON true`
+	mailsSQLite = `SELECT ` + hitColumns + ` FROM hits h WHERE h.campaign_id = ?2 AND h.number IN (SELECT value FROM json_each(?1))`
 )
 
 func scanIDs(rows *sql.Rows, err error) (map[int64]bool, error) {
@@ -197,6 +206,7 @@ func (s *Store) storedWith(ctx context.Context, tx bun.Tx, hits []posthaste.Hit)
 	return stored, nil
 }
 
+// scanHits gives hits in the order of their ids.
 func scanHits(rows *sql.Rows, err error) (hits []storedHit, _ error) {
 	if err != nil {
 		return nil, err
@@ -213,6 +223,7 @@ func scanHits(rows *sql.Rows, err error) (hits []storedHit, _ error) {
 		h.Network, h.At, h.moment = posthaste.ParseNetwork(network), instant(at), instant(moment)
 		hits = append(hits, h)
 	}
+	slices.SortFunc(hits, func(a, b storedHit) int { return cmp.Compare(a.ID, b.ID) })
 	return hits, rows.Err()
 }
 

@@ -278,7 +278,9 @@ func TestReport(t *testing.T) {
 		}
 		// Malta's five are fewer than may be told, and there are no others to be put with.
 		want := []posthaste.RegionFigure{{Region: "FR", Opens: posthaste.Figure{Hits: 15, Mails: 15}}, {Region: "DE-BY", Opens: posthaste.Figure{Hits: 18, Mails: 18}, Clicks: posthaste.Figure{Hits: 12, Mails: 12}}}
-		slices.SortFunc(want, func(a, b posthaste.RegionFigure) int { return cmp.Compare(b.Opens.Mails+b.Clicks.Mails, a.Opens.Mails+a.Clicks.Mails) })
+		slices.SortFunc(want, func(a, b posthaste.RegionFigure) int {
+			return cmp.Compare(b.Opens.Mails+b.Clicks.Mails, a.Opens.Mails+a.Clicks.Mails)
+		})
 		if !slices.Equal(r.Regions, want) {
 			t.Errorf("regions %+v", r.Regions)
 		}
