@@ -19,7 +19,7 @@ const footer = `
 
 You receive this because you chose {{ topic.name }}.
 Unsubscribe: {{ links.unsubscribe }}
-{% if links.preferences %}Choose your topics: {{ links.preferences }}
+{% if links.preferences %}Choose your topics and what we may measure: {{ links.preferences }}
 {% endif %}`
 
 // noticeFooter ends the text part of a notice: who sends, why, and, if the

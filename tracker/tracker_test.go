@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -422,4 +423,39 @@ func TestABrokerThatIsDownChangesNoAnswer(t *testing.T) {
 			t.Errorf("%s: click %s, want %s", name, got, click)
 		}
 	}
+}
+
+// TestNoAnswerTakesLonger: what is behind a token cannot be told from the time
+// that its pixel takes. The kinds take turns, so that the machine is alike for all.
+func TestNoAnswerTakesLonger(t *testing.T) {
+	t.Parallel()
+	p := open(t)
+	erased := p.claims(0)
+	erased.RecipientID = 999
+	paths := map[string]string{"valid": p.pixelPath(), "invalid": "/o/nonsense", "erased": "/o/" + p.keys.Seal(token.OpenBeacon, erased),
+		"of another purpose": "/o/" + p.keys.Seal(token.Unsubscribe, p.claims(0)), "totals": "/o/" + p.keys.Seal(token.OpenBeacon, token.Claims{CampaignID: p.campaign.ID})}
+	for attempt := range 5 { // a busy machine may need another look
+		took := map[string][]time.Duration{}
+		for range 300 {
+			for name, path := range paths {
+				start := time.Now()
+				p.do(http.MethodGet, path)
+				took[name] = append(took[name], time.Since(start))
+			}
+		}
+		var least, most time.Duration
+		for name := range took {
+			slices.Sort(took[name])
+			middle := took[name][150]
+			if least == 0 || middle < least {
+				least = middle
+			}
+			most = max(most, middle)
+		}
+		if float64(most) < 1.2*float64(least) {
+			return
+		}
+		t.Logf("look %d: %s to %s", attempt, least, most)
+	}
+	t.Error("the middle of one kind of token is a fifth longer than that of another")
 }

@@ -55,19 +55,19 @@ func (s sinkCommand) Run(e *environment) error {
 	for {
 		select {
 		case names := <-asked:
-			if err := report(e.out, server, names); err != nil {
+			if err := writeSinkReport(e.out, server, names); err != nil {
 				return err
 			}
 		case <-e.ctx.Done():
 			if err := server.Close(); err != nil {
 				return err
 			}
-			return report(e.out, server, true)
+			return writeSinkReport(e.out, server, true)
 		}
 	}
 }
 
-func report(out io.Writer, s *sink.Sink, names bool) error {
+func writeSinkReport(out io.Writer, s *sink.Sink, names bool) error {
 	r := sinkReport{Messages: s.Count(), Bytes: s.Bytes(), Named: map[string]int64{}}
 	if names {
 		for address, at := range s.Named() {
