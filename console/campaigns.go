@@ -29,7 +29,7 @@ func (c *console) home(ctx echo.Context) error {
 	if err != nil {
 		return err
 	}
-	list, err := c.store.ListCampaigns(ctx.Request().Context(), before, campaignsPerPage+1)
+	list, err := c.Store.ListCampaigns(ctx.Request().Context(), before, campaignsPerPage+1)
 	if err != nil {
 		return fmt.Errorf("list campaigns: %w", err)
 	}
@@ -93,15 +93,15 @@ func (c *console) campaign(ctx echo.Context) error {
 func (c *console) readCampaign(ctx echo.Context, id int64) (campaignPage, error) {
 	var page campaignPage
 	var err error
-	if page.Campaign, err = c.store.FindCampaign(ctx.Request().Context(), id); err != nil {
+	if page.Campaign, err = c.Store.FindCampaign(ctx.Request().Context(), id); err != nil {
 		return page, fmt.Errorf("find campaign %d: %w", id, err)
 	}
-	counts, err := c.store.CountDeliveries(ctx.Request().Context(), id)
+	counts, err := c.Store.CountDeliveries(ctx.Request().Context(), id)
 	if err != nil {
 		return page, fmt.Errorf("count deliveries of campaign %d: %w", id, err)
 	}
 	page.Ledger = newLedger(counts)
-	if page.Hits, err = c.store.CountHits(ctx.Request().Context(), id); err != nil {
+	if page.Hits, err = c.Store.CountHits(ctx.Request().Context(), id); err != nil {
 		return page, fmt.Errorf("count hits of campaign %d: %w", id, err)
 	}
 	return page, nil
@@ -120,7 +120,7 @@ func (c *console) readDeliveries(ctx echo.Context, l ledger, id int64, state pos
 		if total == 0 && state == "" {
 			continue
 		}
-		found, err := c.store.ListDeliveries(ctx.Request().Context(), id, s, after, limit+1)
+		found, err := c.Store.ListDeliveries(ctx.Request().Context(), id, s, after, limit+1)
 		if err != nil {
 			return nil, fmt.Errorf("list %s deliveries of campaign %d: %w", s, id, err)
 		}
@@ -134,7 +134,7 @@ func (c *console) readDeliveries(ctx echo.Context, l ledger, id int64, state pos
 	if len(lists) == 0 {
 		return nil, nil
 	}
-	return lists, c.store.Audit(ctx.Request().Context(), "campaign.read_deliveries", fmt.Sprintf("campaign/%d", id))
+	return lists, c.Store.Audit(ctx.Request().Context(), "campaign.read_deliveries", fmt.Sprintf("campaign/%d", id))
 }
 
 // name is what a campaign is called where it has to be called something.

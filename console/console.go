@@ -28,15 +28,22 @@ const (
 
 // console holds what the handlers share; it does not change after Register.
 type console struct {
-	base   string // path of the group, without a slash at its end
-	store  Store
-	outbox Outbox
+	Parts
+	base string // path of the group, without a slash at its end
 }
 
-// Register adds the console's routes to the group. A nil outbox means that mail
-// really leaves: then there are no outbox pages and no banner.
-func Register(g *echo.Group, store Store, outbox Outbox) {
-	c := &console{store: store, outbox: outbox}
+// Parts are what the console shows.
+type Parts struct {
+	Store   Store
+	Reports Reports
+	Files   ReportFiles
+	Outbox  Outbox // nil: mail really leaves
+}
+
+// Register adds the console's routes to the group. Without an outbox there are no
+// outbox pages and no banner.
+func Register(g *echo.Group, p Parts) {
+	c := &console{Parts: p}
 	css := g.GET("/assets/console.css", stylesheet)
 	c.base = strings.TrimSuffix(css.Path, "/assets/console.css")
 	g.GET("/", guarded(c.home))
@@ -44,7 +51,8 @@ func Register(g *echo.Group, store Store, outbox Outbox) {
 		g.GET("", guarded(c.home))
 	}
 	g.GET("/campaigns/:id", guarded(c.campaign))
-	if outbox != nil {
+	g.GET("/campaigns/:id/report/:file", guarded(c.report))
+	if c.Outbox != nil {
 		g.GET("/outbox", guarded(c.outboxList))
 		g.GET("/outbox/:id", guarded(c.message))
 		g.GET("/outbox/:id/html", guarded(c.htmlPart))

@@ -191,6 +191,23 @@ func TestCampaignShowsRepliesAndHits(t *testing.T) {
 	wantNoText(t, page(t, h, "/console/campaigns/12?state=bounced"), "mailbox is full", "Ledger</h2>")
 }
 
+func TestReportOfACampaign(t *testing.T) {
+	t.Parallel()
+	h := serve(t, "/console", sending(), nil)
+	wantText(t, page(t, h, "/console/campaigns/12"), `href="/console/campaigns/12/report/page.html"`)
+	for name, want := range map[string]string{"page.html": ": report</title>", "domains.csv": "example.com,10,", "hours.svg": "</svg>"} {
+		rec := get(t, h, "/console/campaigns/12/report/"+name)
+		if rec.Code != http.StatusOK || !strings.Contains(rec.Body.String(), want) || !strings.HasSuffix(rec.Header().Get("Content-Security-Policy"), "sandbox") {
+			t.Errorf("%s: %d %v %s", name, rec.Code, rec.Header(), rec.Body)
+		}
+	}
+	for _, path := range []string{"/console/campaigns/99/report/page.html", "/console/campaigns/x/report/page.html", "/console/campaigns/12/report/nonsense"} {
+		if rec := get(t, h, path); rec.Code != http.StatusNotFound {
+			t.Errorf("%s: %d", path, rec.Code)
+		}
+	}
+}
+
 // TestRefresh wants the page to load itself again only while there is something
 // to follow, and to leave it to the reader (WCAG 2.2 §2.2.2).
 func TestRefresh(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"posthaste"
 	"posthaste/console"
+	"posthaste/tracker/report"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -51,6 +52,15 @@ func (s store) CountDeliveries(context.Context, int64) (posthaste.Counts, error)
 }
 
 func (s store) CountHits(context.Context, int64) (posthaste.Hits, error) { return s.hits, s.fault }
+
+func (s store) FindReport(ctx context.Context, id int64) (posthaste.Report, error) {
+	c, err := s.FindCampaign(ctx, id)
+	return posthaste.Report{CampaignID: id, Name: c.Name, Counts: s.counts}, err
+}
+
+func (s store) ListDomains(context.Context, int64) ([]posthaste.DomainFigure, error) {
+	return []posthaste.DomainFigure{{Domain: "example.com", Mails: 10}}, s.fault
+}
 
 func (s store) Audit(context.Context, string, string, ...string) error { return s.fault }
 
@@ -169,7 +179,8 @@ func serve(t *testing.T, prefix string, s console.Store, o console.Outbox) http.
 			t.Errorf("write error: %v", werr)
 		}
 	}
-	console.Register(e.Group(prefix), s, o)
+	reports, _ := s.(console.Reports)
+	console.Register(e.Group(prefix), console.Parts{Store: s, Reports: reports, Files: report.Files{}, Outbox: o})
 	return e
 }
 

@@ -21,7 +21,7 @@ type outboxPage struct {
 
 func (c *console) outboxList(ctx echo.Context) error {
 	before := ctx.QueryParam("before")
-	list, err := c.outbox.List(before, messagesPerPage+1)
+	list, err := c.Outbox.List(before, messagesPerPage+1)
 	if err != nil {
 		return fmt.Errorf("list outbox: %w", err)
 	}
@@ -30,7 +30,7 @@ func (c *console) outboxList(ctx echo.Context) error {
 		page.Messages = list[:messagesPerPage]
 		page.Next = page.Messages[messagesPerPage-1].ID
 	}
-	if err := c.store.Audit(ctx.Request().Context(), "outbox.list", "outbox"); err != nil {
+	if err := c.Store.Audit(ctx.Request().Context(), "outbox.list", "outbox"); err != nil {
 		return err
 	}
 	return c.render(ctx, "outbox.html", frame{Title: "Outbox", Section: "outbox", Page: page})
@@ -108,9 +108,9 @@ func (c *console) readMessage(ctx echo.Context) (string, []byte, error) {
 		}
 		id = plain
 	}
-	raw, err := c.outbox.Read(id)
+	raw, err := c.Outbox.Read(id)
 	if err != nil {
 		return "", nil, fmt.Errorf("read outbox: %w", err)
 	}
-	return id, raw, c.store.Audit(ctx.Request().Context(), "outbox.read", "outbox")
+	return id, raw, c.Store.Audit(ctx.Request().Context(), "outbox.read", "outbox")
 }

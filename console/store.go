@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"posthaste"
@@ -44,4 +45,18 @@ type OutboxMessage struct {
 	Subject string
 	At      time.Time
 	Size    int64 // bytes
+}
+
+// Reports are what became of campaigns.
+type Reports interface {
+	FindReport(ctx context.Context, campaignID int64) (posthaste.Report, error)
+	ListDomains(ctx context.Context, campaignID int64) ([]posthaste.DomainFigure, error)
+}
+
+// ReportFiles writes reports as files.
+type ReportFiles interface {
+	// Names lists the files that there are of a report.
+	Names() []string
+	// Write writes the file of that name.
+	Write(w io.Writer, r posthaste.Report, name string) error
 }

@@ -43,7 +43,7 @@ func (c *console) render(ctx echo.Context, name string, f frame) error {
 	if err != nil {
 		return fmt.Errorf("read console pages: %w", err)
 	}
-	f.Base, f.Styles, f.Outbox = c.base, stylesVersion(), c.outbox != nil
+	f.Base, f.Styles, f.Outbox = c.base, stylesVersion(), c.Outbox != nil
 	var page bytes.Buffer
 	if err := pages.ExecuteTemplate(&page, name, f); err != nil {
 		return fmt.Errorf("render %s: %w", name, err)

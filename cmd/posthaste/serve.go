@@ -325,6 +325,6 @@ func (svc *service) serveOperators(ctx context.Context) error {
 	e := web.New(web.Options{Name: "operator", TrustedProxies: svc.config.TrustedProxies, Region: svc.regions.Of, Metrics: svc.metrics})
 	api.New(api.Parts{Store: svc.store, Composer: svc.composer, Workers: svc.bus, OptOuts: svc.unsub, Privacy: svc.unsub, Notices: svc.notices, Intake: svc.intake, Webhooks: svc.hooks(),
 		Heads: heads{svc.store, svc.keys}, Files: report.Files{}, Meter: svc.meter}).Register(e)
-	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store, svc.meter), api.Require(posthaste.UseConsole, svc.meter)), svc.store, svc.hop.outbox)
+	console.Register(e.Group("", api.AskForKey, api.Authenticate(svc.store, svc.meter), api.Require(posthaste.UseConsole, svc.meter)), console.Parts{Store: svc.store, Reports: svc.store, Files: report.Files{}, Outbox: svc.hop.outbox})
 	return web.Serve(ctx, e, svc.operators, operatorTimeout, grace)
 }
