@@ -80,6 +80,7 @@ func (a *API) Routes() []Route {
 		{post, "/topics", posthaste.WriteTopics, a.addTopic},
 		{get, "/topics", posthaste.ReadTopics, a.listTopics},
 		{get, "/topics/:topic/reports", posthaste.ReadCampaigns, a.listTopicReports},
+		{get, "/topics/:topic/reports/:file", posthaste.ReadCampaigns, a.fileTopicReports},
 
 		{post, "/recipients/import", posthaste.WriteRecipients, a.importRecipients},
 		{get, "/recipients/:recipient", posthaste.ReadRecipients, a.showRecipient},

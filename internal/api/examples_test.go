@@ -58,6 +58,7 @@ var flow = map[string]step{
 	"showReport":                  {also: sendCampaign},
 	"getReportFile":               {also: sendCampaign},
 	"listTopicReports":            {also: sendCampaign},
+	"getTopicReportFile":          {also: sendCampaign},
 	"scheduleCampaign":            {after: []string{"addCampaign june"}},
 	"unscheduleCampaign":          {after: []string{"scheduleCampaign wall-clock"}},
 	"pauseCampaign":               {also: sendCampaign},
@@ -341,7 +342,7 @@ func runExample(t *testing.T, d *document, o operation, example string) (statuse
 
 // tellsOfNobody are the operations that change nothing and show nothing about
 // people: they alone leave no trace in the audit log.
-var tellsOfNobody = []string{"listTopics", "listCampaigns", "showCampaign", "showReport", "getReportFile", "listTopicReports", "listNoticeTypes", "showNoticeType", "previewNotice", "listAnnouncements", "showAnnouncement",
+var tellsOfNobody = []string{"listTopics", "listCampaigns", "showCampaign", "showReport", "getReportFile", "listTopicReports", "getTopicReportFile", "listNoticeTypes", "showNoticeType", "previewNotice", "listAnnouncements", "showAnnouncement",
 	"listWebhooks", "getWebhook", "showDocument", "listWebhookMessages", "listForms", "showForm", "embedForm", "listKeys", "listUsage", "showAuditHead", "showInventory"}
 
 // audited wants the log to know of an operation that succeeded, with all that

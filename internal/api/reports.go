@@ -29,6 +29,9 @@ type ReportFiles interface {
 	Names() []string
 	// Write writes the file of that name.
 	Write(w io.Writer, r posthaste.Report, name string) error
+	// TopicNames and WriteTopic are the same of a topic's campaigns, newest first.
+	TopicNames() []string
+	WriteTopic(w io.Writer, reports []posthaste.Report, name string) error
 }
 
 // domainsFile begins the names of files that need the figures of mail domains.
@@ -187,23 +190,51 @@ func (a *API) showReport(c echo.Context) error {
 // fileReport gives a part of a report, or all of it, as a file.
 func (a *API) fileReport(c echo.Context) error {
 	name := c.Param("file")
-	if !slices.Contains(a.files.Names(), name) {
-		return &posthaste.Error{Kind: posthaste.NotFound, Message: "there is no such file of a report; there are " + strings.Join(a.files.Names(), ", ")}
+	if err := oneOfFiles(name, a.files.Names()); err != nil {
+		return err
 	}
-	kind := mime.TypeByExtension(path.Ext(name))
-	whole := strings.HasPrefix(kind, "text/html")
+	whole := strings.HasSuffix(name, ".html")
 	r, err := a.report(c, whole || strings.HasPrefix(name, domainsFile))
 	if err != nil {
 		return err
 	}
+	return writeFile(c, name, func(w io.Writer) error { return a.files.Write(w, r, name) })
+}
+
+func oneOfFiles(name string, names []string) error {
+	if slices.Contains(names, name) {
+		return nil
+	}
+	return &posthaste.Error{Kind: posthaste.NotFound, Message: "there is no such file of a report; there are " + strings.Join(names, ", ")}
+}
+
+// writeFile answers with a file, which may run and fetch nothing wherever it is opened.
+func writeFile(c echo.Context, name string, write func(io.Writer) error) error {
 	var out bytes.Buffer
-	if err := a.files.Write(&out, r, name); err != nil {
+	if err := write(&out); err != nil {
 		return err
 	}
 	h := c.Response().Header()
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
 	h.Set("X-Content-Type-Options", "nosniff")
-	return c.Blob(http.StatusOK, kind, out.Bytes())
+	return c.Blob(http.StatusOK, mime.TypeByExtension(path.Ext(name)), out.Bytes())
+}
+
+// fileTopicReports gives the newest campaigns of a topic as a file.
+func (a *API) fileTopicReports(c echo.Context) error {
+	name := c.Param("file")
+	if err := oneOfFiles(name, a.files.TopicNames()); err != nil {
+		return err
+	}
+	topic, err := a.store.FindTopic(c.Request().Context(), c.Param("topic"))
+	if err != nil {
+		return err
+	}
+	reports, err := a.store.ListTopicReports(c.Request().Context(), topic.ID, 0, topicReports)
+	if err != nil {
+		return err
+	}
+	return writeFile(c, name, func(w io.Writer) error { return a.files.WriteTopic(w, reports, name) })
 }
 
 // listTopicReports tells of a topic's campaigns over time, newest first.

@@ -88,6 +88,10 @@ func TestReportFiles(t *testing.T) {
 			t.Errorf("%s: %d %v %s", name, w.Code, w.Header(), w.Body)
 		}
 	}
+	w := h.do(call{method: http.MethodGet, path: "/api/v1/topics/weekly/reports/campaigns.csv"})
+	if want := "Campaign,Accepted,Opened,Clicked,Unsubscribed,May be counted: opens,May be counted: clicks\r\n" + time.Now().UTC().Format("2006-01-02") + " May,1,1,,0,1,0\r\n"; w.Body.String() != want {
+		t.Errorf("campaigns of the topic: %q, want %q", w.Body, want)
+	}
 	for _, name := range []string{"nonsense.csv", "hours", "hours.html", "..%2fhours.csv"} {
 		if w := h.do(call{method: http.MethodGet, path: fmt.Sprintf("/api/v1/campaigns/%d/report/%s", c.ID, name)}); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d", name, w.Code)

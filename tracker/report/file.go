@@ -21,6 +21,19 @@ func (Files) Names() []string {
 	return names
 }
 
+// TopicNames lists the files that there are of a topic's campaigns.
+func (Files) TopicNames() []string {
+	return []string{string(Campaigns) + ".csv", string(Campaigns) + ".svg"}
+}
+
+// WriteTopic writes the file of that name about reports, which are newest first.
+func (Files) WriteTopic(w io.Writer, reports []posthaste.Report, name string) error {
+	if strings.HasSuffix(name, ".csv") {
+		return WriteCSV(w, TableOfTopic(reports))
+	}
+	return WriteSVG(w, TableOfTopic(reports))
+}
+
 // Write writes the file of that name.
 func (Files) Write(w io.Writer, r posthaste.Report, name string) error {
 	part, format, _ := strings.Cut(name, ".")

@@ -24,9 +24,12 @@ const (
 	Links   Part = "links"
 	Regions Part = "regions"
 	Domains Part = "domains" // needs Report.Domains
+
+	// Campaigns is of a topic, not of a campaign.
+	Campaigns Part = "campaigns"
 )
 
-// Parts lists all of them, in the order of the page.
+// Parts lists those of a campaign, in the order of the page.
 var Parts = []Part{Summary, Hours, Links, Regions, Domains}
 
 // Table is a part in words and numbers.
@@ -183,6 +186,17 @@ func (t *Table) links(r posthaste.Report) {
 		}
 		t.Rows = append(t.Rows, Row{l.URL, numbers})
 	}
+}
+
+// TableOfTopic makes the table of a topic's campaigns, which are given newest first.
+func TableOfTopic(reports []posthaste.Report) Table {
+	t := Table{Part: Campaigns, Title: "Campaigns over time", Note: "Opens and clicks are those of people who allow them to be counted; of totals, how often.",
+		Columns: []string{"Campaign", "Accepted", "Opened", "Clicked", "Unsubscribed", "May be counted: opens", "May be counted: clicks"}}
+	for _, r := range slices.Backward(reports) {
+		t.Rows = append(t.Rows, Row{r.SentAt.UTC().Format("2006-01-02") + " " + r.Name, []int64{r.Counts.Accepted, mails(r.Opens.People, r.Opens), mails(r.Clicks.People, r.Clicks), r.OptedOut,
+			r.Opens.Borne, r.Clicks.Borne}})
+	}
+	return t
 }
 
 func (t *Table) regions(r posthaste.Report) {
