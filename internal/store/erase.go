@@ -82,10 +82,11 @@ func (s *Store) erasures() []erasure {
 		{"consents", "DELETE FROM consents WHERE recipient_id = ?0"},
 		{"", "DELETE FROM consent_states WHERE recipient_id = ?0"},
 		{"sign_ups", "DELETE FROM sign_ups WHERE recipient_id = ?0 OR address_hash = ?1"},
+		// By its deliveries, which are known by the recipient until the next one.
+		{"hits", "UPDATE hits SET recipient_id = 0, network = '' WHERE recipient_id = ?0 AND (campaign_id, number) IN (SELECT campaign_id, number FROM deliveries WHERE recipient_id = ?0)"},
 		// The number stands for nobody, and keeps the index unique.
 		{"deliveries", `UPDATE deliveries SET recipient_id = -number, reply = '',
 			state = CASE WHEN state = 'deferred' THEN 'suppressed' ELSE state END WHERE recipient_id = ?0`},
-		{"hits", "UPDATE hits SET recipient_id = 0, network = '' WHERE recipient_id = ?0"},
 		{"webhook_messages", "DELETE FROM webhook_messages WHERE " + notice + " IN (" + notices + ")"},
 		{"", "UPDATE notice_attempts SET reply = '' WHERE notice_id IN (SELECT id FROM notices WHERE recipient_id = ?0)"},
 		{"", "DELETE FROM notice_files WHERE call_id IN (" + callsOfAlone + ")"},

@@ -226,9 +226,9 @@ func (e exporting) readHits(ctx context.Context, out *posthaste.Export) error {
 		Burst2, Burst10         int
 		Class                   posthaste.HitClass
 	}
-	// hits_by_recipient is the index of this scan.
-	if err := e.tx.NewRaw(`SELECT h.at, h.kind, k.name AS campaign, coalesce(l.url, '') AS link, h.network, h.region, h.class, h.rule, h.agent, h.place, h.burst2, h.burst10 FROM hits h JOIN campaigns k ON k.id = h.campaign_id
-		LEFT JOIN links l ON l.campaign_id = h.campaign_id AND l.number = h.link WHERE h.recipient_id = ? ORDER BY h.at, h.id`, e.id).Scan(ctx, &rows); err != nil {
+	// deliveries (recipient_id, campaign_id) and the primary key of hits are the indexes of this scan.
+	if err := e.tx.NewRaw(`SELECT h.at, h.kind, k.name AS campaign, coalesce(l.url, '') AS link, h.network, h.region, h.class, h.rule, h.agent, h.place, h.burst2, h.burst10 FROM deliveries d JOIN hits h ON h.campaign_id = d.campaign_id AND h.number = d.number JOIN campaigns k ON k.id = h.campaign_id
+		LEFT JOIN links l ON l.campaign_id = h.campaign_id AND l.number = h.link WHERE d.recipient_id = ?0 AND h.recipient_id = ?0 ORDER BY h.at, h.id`, e.id).Scan(ctx, &rows); err != nil {
 		return err
 	}
 	out.Hits = make([]posthaste.ExportHit, len(rows))

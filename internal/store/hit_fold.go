@@ -27,9 +27,9 @@ func (s *Store) foldHits(ctx context.Context, before time.Time) (int64, error) {
 				Kind       posthaste.HitKind
 				Rules      int
 			}
-			// hits_by_delivery is the index of the inner scan.
-			if err := tx.NewRaw(`DELETE FROM hits WHERE id IN (SELECT id FROM hits WHERE campaign_id = (SELECT c.campaign_id FROM hit_counts c
-				JOIN campaigns k ON k.id = c.campaign_id WHERE c.facet = ? AND c.hits > 0 AND k.frozen_at < ? ORDER BY c.campaign_id LIMIT 1) LIMIT ?)
+			// The primary key is the index of both scans.
+			if err := tx.NewRaw(`DELETE FROM hits WHERE (campaign_id, number, id) IN (SELECT campaign_id, number, id FROM hits WHERE campaign_id = (SELECT c.campaign_id FROM hit_counts c
+				JOIN campaigns k ON k.id = c.campaign_id WHERE c.facet = ? AND c.hits > 0 AND k.frozen_at < ? ORDER BY c.campaign_id LIMIT 1) ORDER BY number, id LIMIT ?)
 				RETURNING campaign_id, kind, rules`, byRules, micros(before), foldBatch).Scan(ctx, &rows); err != nil {
 				return err
 			}

@@ -170,7 +170,7 @@ func (s *Store) outdated(ctx context.Context, tx bun.Tx, version int) ([]storedH
 		return nil, err
 	}
 	var numbers []int64
-	// hits_by_delivery is the index of these scans.
+	// The primary key is the index of these scans.
 	if err := tx.NewRaw("SELECT DISTINCT number FROM hits WHERE campaign_id = ? AND number > 0 AND rules <> ? ORDER BY number LIMIT ?", campaign, version, judgeBatch).Scan(ctx, &numbers); err != nil {
 		return nil, err
 	}

@@ -16,8 +16,8 @@ const (
 	addHitPostgres = addHitColumns + `SELECT * FROM unnest(?1::bigint[], ?2::bigint[], ?3::bigint[], ?4::bigint[], ?5::text[], ?6::bigint[], ?7::text[], ?8::text[],
 		?9::text[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::text[], ?14::text[], ?15::bigint[], ?16::bigint[])`
 	addHitSQLite       = addHitColumns + `VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)`
-	addMomentsPostgres = `INSERT INTO hit_moments (id, at) SELECT * FROM unnest(?1::bigint[], ?2::bigint[])`
-	addMomentsSQLite   = `INSERT INTO hit_moments (id, at) VALUES (?1, ?2)`
+	addMomentsPostgres = `INSERT INTO hit_moments (id, at) SELECT id, at FROM unnest(?1::bigint[], ?2::bigint[]) AS m (id, at) ON CONFLICT DO NOTHING`
+	addMomentsSQLite   = `INSERT INTO hit_moments (id, at) VALUES (?1, ?2) ON CONFLICT DO NOTHING`
 )
 
 // writeHits writes what a judging changes.
@@ -32,8 +32,8 @@ func (s *Store) writeHits(ctx context.Context, tx bun.Tx, j judging) error {
 		}
 	}
 	for _, h := range j.changed {
-		if _, err := exec(ctx, tx, "UPDATE hits SET region = ?, burst2 = ?, burst10 = ?, class = ?, rule = ?, rules = ? WHERE id = ?",
-			h.Region, h.Burst.In2s, h.Burst.In10s, h.Verdict.Class, h.Verdict.Rule, h.Verdict.Rules, h.ID); err != nil {
+		if _, err := exec(ctx, tx, "UPDATE hits SET region = ?, burst2 = ?, burst10 = ?, class = ?, rule = ?, rules = ? WHERE campaign_id = ? AND number = ? AND id = ?",
+			h.Region, h.Burst.In2s, h.Burst.In10s, h.Verdict.Class, h.Verdict.Rule, h.Verdict.Rules, h.CampaignID, h.Number, h.ID); err != nil {
 			return err
 		}
 	}

@@ -59,6 +59,9 @@ func (s *Store) RecordHits(ctx context.Context, hits []posthaste.Hit, judge post
 		if err != nil {
 			return err
 		}
+		if fresh, err = s.unknown(ctx, tx, fresh, stored); err != nil {
+			return err
+		}
 		change := judging{judge: judge, campaigns: campaigns, counts: hitCounts{}}
 		change.record(stored, fresh)
 		return s.writeHits(ctx, tx, change)
@@ -95,15 +98,11 @@ func findBeaconed(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) (map[int
 	return campaigns, nil
 }
 
-// countable leaves what may be kept and is new. What may not name anybody does not.
+// countable leaves what may be kept. What may not name anybody does not.
 func (s *Store) countable(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, campaigns map[int64]beaconed) (fresh []posthaste.Hit, err error) {
-	var ids, recipients []int64
+	var recipients []int64
 	for _, h := range hits {
-		ids, recipients = append(ids, h.ID), append(recipients, h.RecipientID)
-	}
-	known, err := scanIDs(tx.StmtContext(ctx, s.hot.hits.known).QueryContext(ctx, s.ids(ids)))
-	if err != nil {
-		return nil, err
+		recipients = append(recipients, h.RecipientID)
 	}
 	given, err := scanGiven(tx.StmtContext(ctx, s.hot.hits.given).QueryContext(ctx, s.ids(recipients)))
 	if err != nil {
@@ -111,10 +110,9 @@ func (s *Store) countable(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, 
 	}
 	for _, h := range hits {
 		k, found := campaigns[h.CampaignID]
-		if !found || known[h.ID] {
+		if !found {
 			continue
 		}
-		known[h.ID] = true
 		if h.Number != 0 && !given[consentKey{RecipientID: h.RecipientID, Purpose: h.Kind.Consent()}] {
 			continue
 		}
@@ -126,14 +124,51 @@ func (s *Store) countable(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, 
 	return fresh, nil
 }
 
+// unknown leaves what is not stored yet, each once.
+func (s *Store) unknown(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, stored map[mailKey][]storedHit) (news []posthaste.Hit, err error) {
+	type hitKey struct {
+		mailKey
+		id int64
+	}
+	known := map[hitKey]bool{}
+	for key, of := range stored {
+		for _, h := range of {
+			known[hitKey{key, h.ID}] = true
+		}
+	}
+	ofNobody := map[int64][]int64{}
+	for _, h := range hits {
+		if h.Number == 0 {
+			ofNobody[h.CampaignID] = append(ofNobody[h.CampaignID], h.ID)
+		}
+	}
+	for campaign, ids := range ofNobody {
+		found, err := scanIDs(tx.StmtContext(ctx, s.hot.hits.known).QueryContext(ctx, s.ids(ids), campaign))
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range found {
+			known[hitKey{mailKey{campaign, 0}, id}] = true
+		}
+	}
+	for _, h := range hits {
+		key := hitKey{mailKey{h.CampaignID, h.Number}, h.ID}
+		if !known[key] {
+			news = append(news, h)
+		}
+		known[key] = true
+	}
+	return news, nil
+}
+
 // PostgreSQL keeps their plans, so they must be good for a table of any size: what
-// has a LIMIT cannot be turned into a join that reads one whole. hits_by_delivery
-// is the index of the last two; no mail has as many hits as their limit.
+// has a LIMIT cannot be turned into a join that reads one whole. No mail has as
+// many hits as the last one's limit.
 const (
 	hitRow        = `id, campaign_id, number, recipient_id, kind, link, network, region, agent, place, burst2, burst10, class, rule, rules, at`
 	hitColumns    = hitRow + `, coalesce((SELECT m.at FROM hit_moments m WHERE m.id = h.id), 0)`
-	knownPostgres = `SELECT h.id FROM unnest(?1::bigint[]) AS i (value) JOIN LATERAL (SELECT id FROM hits WHERE id = i.value LIMIT 1) h ON true`
-	knownSQLite   = `SELECT id FROM hits WHERE id IN (SELECT value FROM json_each(?1))`
+	knownPostgres = `SELECT h.id FROM unnest(?1::bigint[]) AS i (value) JOIN LATERAL (SELECT id FROM hits WHERE campaign_id = ?2 AND number = 0 AND id = i.value LIMIT 1) h ON true`
+	knownSQLite   = `SELECT id FROM hits WHERE campaign_id = ?2 AND number = 0 AND id IN (SELECT value FROM json_each(?1))`
 	givenPostgres = `SELECT c.recipient_id, c.purpose FROM unnest(?1::bigint[]) AS i (value) JOIN LATERAL (SELECT recipient_id, purpose FROM consent_states
 		WHERE recipient_id = i.value AND purpose IN ('opens', 'clicks') AND topic_id = 0 AND decision = 'given' LIMIT 2) c ON true`
 	givenSQLite = `SELECT recipient_id, purpose FROM consent_states WHERE recipient_id IN (SELECT value FROM json_each(?1)) AND purpose IN ('opens', 'clicks')
@@ -143,18 +178,17 @@ const (
 	mailsSQLite = `SELECT ` + hitColumns + ` FROM hits h WHERE h.campaign_id = ?2 AND h.number IN (SELECT value FROM json_each(?1))`
 )
 
-func scanIDs(rows *sql.Rows, err error) (map[int64]bool, error) {
+func scanIDs(rows *sql.Rows, err error) (ids []int64, _ error) {
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	ids := map[int64]bool{}
 	for rows.Next() {
 		var id int64
 		if err := rows.Scan(&id); err != nil {
 			return nil, err
 		}
-		ids[id] = true
+		ids = append(ids, id)
 	}
 	return ids, rows.Err()
 }

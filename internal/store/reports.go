@@ -170,7 +170,7 @@ func (s *Store) CountHits(ctx context.Context, campaignID int64) (posthaste.Hits
 func (s *Store) ListDomains(ctx context.Context, campaignID int64) ([]posthaste.DomainFigure, error) {
 	var rows []posthaste.DomainFigure
 	domain := s.pick("substring(r.canonical from '[^@]*$')", "substr(r.canonical, instr(r.canonical, '@') + 1)")
-	// hits_by_delivery is the index of the inner scans.
+	// The primary key of hits is the index of the inner scans.
 	err := s.db.NewRaw(`SELECT domain, count(*) AS mails, sum(accepted) AS accepted, sum(bounced) AS bounced, sum(accepted * (measured & 1)) AS may_open, sum(accepted * (measured >> 1)) AS may_click,
 		sum(opened) AS opened, sum(clicked) AS clicked
 		FROM (SELECT coalesce(`+domain+`, '') AS domain, d.measured, CASE WHEN d.state = 'accepted' THEN 1 ELSE 0 END AS accepted, CASE WHEN d.state = 'bounced' THEN 1 ELSE 0 END AS bounced,

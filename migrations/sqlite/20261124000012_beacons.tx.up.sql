@@ -16,11 +16,12 @@ ALTER TABLE hit_totals RENAME TO hit_totals_before;
 
 --bun:split
 
--- One fetch of a pixel or one followed link. The id begins with the minute of at,
--- so that the primary key is an index by time too. Number 0: of nobody, since the
--- campaign counts totals only.
+-- One fetch of a pixel or one followed link. The id begins with the minute of at.
+-- Number 0: of nobody, since the campaign counts totals only. There is no other
+-- index: each would cost a page for each hit. Those of a person are found by
+-- their deliveries.
 CREATE TABLE hits (
-    id           INTEGER PRIMARY KEY,
+    id           INTEGER NOT NULL,
     campaign_id  INTEGER NOT NULL,
     number       INTEGER NOT NULL,
     recipient_id INTEGER NOT NULL,
@@ -35,8 +36,9 @@ CREATE TABLE hits (
     class        TEXT   NOT NULL,
     rule         TEXT   NOT NULL,
     rules        INTEGER NOT NULL,
-    at           INTEGER NOT NULL
-);
+    at           INTEGER NOT NULL,
+    PRIMARY KEY (campaign_id, number, id)
+) WITHOUT ROWID;
 
 --bun:split
 
@@ -86,14 +88,6 @@ DROP TABLE hits_before;
 --bun:split
 
 DROP TABLE hit_totals_before;
-
---bun:split
-
-CREATE INDEX hits_by_delivery ON hits (campaign_id, number);
-
---bun:split
-
-CREATE INDEX hits_by_recipient ON hits (recipient_id) WHERE recipient_id > 0;
 
 --bun:split
 
