@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +22,10 @@ const (
 	hitMessages = 32
 	// hitWait is how long the recorder waits for the next message.
 	hitWait = time.Second
+	// hitTries is after how many failures messages are recorded one by one, so that
+	// one that cannot be recorded delays no other; it comes again after hitPause.
+	hitTries = 3
+	hitPause = time.Minute
 	// hitUnacked is how many messages may be in the recorder's hands.
 	hitUnacked = 1024
 )
@@ -114,16 +120,44 @@ func recordBatch(ctx context.Context, consumer jetstream.Consumer, record func(c
 	// What was fetched is recorded even when ctx ends now: a stop waits for it.
 	recording, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishWait)
 	defer cancel()
-	if err := record(recording, hits); err != nil {
-		for _, msg := range messages {
-			_ = msg.NakWithDelay(hitWait)
-		}
-		return err
+	err = record(recording, hits)
+	if err != nil && slices.ContainsFunc(messages, triedOften) {
+		return recordEach(recording, messages, record)
 	}
 	for _, msg := range messages {
+		if err != nil {
+			_ = msg.NakWithDelay(hitWait)
+		} else if bad := msg.Ack(); bad != nil {
+			return unavailable(bad)
+		}
+	}
+	return err
+}
+
+func triedOften(msg jetstream.Msg) bool {
+	meta, err := msg.Metadata()
+	return err == nil && meta.NumDelivered > hitTries
+}
+
+// recordEach records messages one by one. It fails when none can be recorded.
+func recordEach(ctx context.Context, messages []jetstream.Msg, record func(context.Context, []posthaste.Hit) error) (failed error) {
+	recorded := 0
+	for _, msg := range messages {
+		if err := record(ctx, hitsOf(msg.Data())); err != nil {
+			failed = err
+			_ = msg.NakWithDelay(hitPause)
+			continue
+		}
+		recorded++
 		if err := msg.Ack(); err != nil {
 			return unavailable(err)
 		}
+	}
+	if recorded == 0 {
+		return failed
+	}
+	if failed != nil {
+		slog.Error("some hits cannot be recorded", "error", failed)
 	}
 	return nil
 }

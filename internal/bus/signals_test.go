@@ -174,6 +174,36 @@ func TestHitsAreRecordedAndAFailedBatchComesAgain(t *testing.T) {
 	})
 }
 
+// One message that can never be recorded delays the others by seconds.
+func TestHitsThatCannotBeRecordedHoldUpNoOthers(t *testing.T) {
+	t.Parallel()
+	b := open(t, "embedded:"+t.TempDir())
+	for id := range int64(5) {
+		must(t, b.PublishHits(bounded(t), []posthaste.Hit{{ID: id + 1, Kind: posthaste.Open, CampaignID: 1, At: time.Now()}}))
+	}
+	const poisonous = 3
+	got := map[int64]bool{}
+	for ctx := bounded(t); len(got) < 4; {
+		run, stop := context.WithCancel(ctx)
+		err := b.ConsumeHits(run, func(_ context.Context, hits []posthaste.Hit) error {
+			if slices.ContainsFunc(hits, func(h posthaste.Hit) bool { return h.ID == poisonous }) {
+				return errors.New("no such character")
+			}
+			for _, h := range hits {
+				got[h.ID] = true
+			}
+			if len(got) == 4 {
+				stop()
+			}
+			return nil
+		})
+		stop()
+		if ctx.Err() != nil {
+			t.Fatalf("recorded %v: %v", got, err)
+		}
+	}
+}
+
 func TestOneLeadsAndAnotherTakesOver(t *testing.T) {
 	t.Parallel()
 	b := open(t, "embedded:"+t.TempDir())

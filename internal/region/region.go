@@ -78,10 +78,19 @@ func (r *Regions) Of(n posthaste.Network) string {
 	if err := r.current().Lookup(n.Addr()).Decode(&p); err != nil || len(p.Country.ISO) != 2 {
 		return ""
 	}
-	if len(p.Subdivisions) == 0 || p.Subdivisions[0].ISO == "" || len(p.Subdivisions[0].ISO) > 3 {
-		return strings.ToUpper(p.Country.ISO)
+	country := strings.ToUpper(p.Country.ISO)
+	if !plain(country) {
+		return ""
 	}
-	return strings.ToUpper(p.Country.ISO + "-" + p.Subdivisions[0].ISO)
+	if len(p.Subdivisions) == 0 || p.Subdivisions[0].ISO == "" || len(p.Subdivisions[0].ISO) > 3 || !plain(p.Subdivisions[0].ISO) {
+		return country
+	}
+	return country + "-" + strings.ToUpper(p.Subdivisions[0].ISO)
+}
+
+// plain reports whether a code is one that a database takes, whatever the file says.
+func plain(code string) bool {
+	return !strings.ContainsFunc(code, func(r rune) bool { return (r < 'A' || r > 'Z') && (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 }
 
 func (r *Regions) current() *maxminddb.Reader {
