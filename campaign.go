@@ -77,6 +77,9 @@ type Tracking struct {
 	Clicks TrackingMode `json:"clicks"`
 }
 
+// Individual reports whether anything is counted per person.
+func (t Tracking) Individual() bool { return t.Opens == TrackIndividual || t.Clicks == TrackIndividual }
+
 // Segment is a part of the recipients on file; the zero one is everybody.
 type Segment struct {
 	TopicID    int64             `json:"topic_id,omitempty"`   // those who consented to it

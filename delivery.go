@@ -138,6 +138,6 @@ type Mail struct {
 	Number        int64
 	Attempts      int // so far
 	Recipient     Recipient
-	Allowed       bool // the ledger says Given for the topic, and nothing suppresses the address; of an announcement, see NoticeKind
+	Allowed       bool     // the ledger says Given for the topic, and nothing suppresses the address; of an announcement, see NoticeKind
 	Opens, Clicks Decision // the recipient's, about each; empty: none
 }

@@ -84,25 +84,34 @@ const (
 	burstLong  = 10 * time.Second
 )
 
-// BurstOf tells what the click at an instant is a part of; clicks are those of the
-// same mail, itself among them.
-func BurstOf(at time.Time, clicks []Hit) Burst {
-	return Burst{In2s: mostLinks(at, clicks, burstShort), In10s: mostLinks(at, clicks, burstLong)}
+// Bursts tells of each click of one mail what it is a part of. The clicks must be
+// in the order of their instants. It takes time in proportion to them.
+func Bursts(clicks []Hit) []Burst {
+	bursts := make([]Burst, len(clicks))
+	short, long := mostLinks(clicks, burstShort), mostLinks(clicks, burstLong)
+	for i := range clicks {
+		bursts[i] = Burst{In2s: short[i], In10s: long[i]}
+	}
+	return bursts
 }
 
-// mostLinks is the most different links of any window about an instant.
-func mostLinks(at time.Time, clicks []Hit, window time.Duration) (most int) {
-	for _, first := range clicks {
-		if first.At.After(at) || at.Sub(first.At) > window {
-			continue
+// mostLinks gives for each click the most different links of any window that it is in.
+func mostLinks(clicks []Hit, window time.Duration) []int {
+	most := make([]int, len(clicks))
+	links := map[int]int{} // clicks of the window by link
+	end := 0
+	for first := range clicks {
+		for ; end < len(clicks) && clicks[end].At.Sub(clicks[first].At) <= window; end++ {
+			links[clicks[end].Link]++
 		}
-		links := map[int]bool{}
-		for _, c := range clicks {
-			if d := c.At.Sub(first.At); d >= 0 && d <= window {
-				links[c.Link] = true
-			}
+		// A window that begins later is counted in its own turn; those clicks that
+		// it shares with this one keep the larger number.
+		for i := end - 1; i >= first && most[i] < len(links); i-- {
+			most[i] = len(links)
 		}
-		most = max(most, len(links))
+		if links[clicks[first].Link]--; links[clicks[first].Link] == 0 {
+			delete(links, clicks[first].Link)
+		}
 	}
 	return most
 }

@@ -19,7 +19,8 @@ type Report struct {
 	OptedOut   int64 // by the mail's own unsubscribe link
 	Opens      Measure
 	Clicks     Measure
-	Hours      []HourFigure   // since the first hit, those without one left out
+	Step       time.Duration  // an hour, or, once there is more than three days to tell of, a day
+	Times      []TimeFigure   // steps since the first hit, those without one left out
 	Links      []LinkFigure   // all of the campaign's, in their order
 	Regions    []RegionFigure // of people whose region is known, most first; small ones are together, last
 	Domains    []DomainFigure // most mails first; nil where they were not asked for
@@ -40,9 +41,9 @@ type Figure struct {
 	Mails int64
 }
 
-// HourFigure is one hour of both kinds. Mails are counted in the hour of their first hit.
-type HourFigure struct {
-	From           time.Time
+// TimeFigure is one step of both kinds. Mails are counted in that of their first hit.
+type TimeFigure struct {
+	From           time.Time // UTC
 	Opens, Clicks  Figure
 	MachineFetches int64
 }
@@ -75,60 +76,112 @@ type DomainFigure struct {
 	Clicked  int64
 }
 
-// hide leaves out what is too small to be told; of a campaign that counts totals
-// that is every number.
-func (m Measure) hide() Measure {
-	if m.Mode != TrackTotals {
-		return m
-	}
-	m.People, m.Machines = m.People.hide(), m.Machines.hide()
-	classes := map[HitClass]Figure{}
-	for class, f := range m.Classes {
-		classes[class] = f.hide()
-	}
-	m.Classes = classes
-	return m
-}
-
 // Hidden stands in the place of a count that is too small to be told.
 const Hidden = -1
 
-// hide leaves out both if there are few mails, or, where mails are not told apart, few hits.
-func (f Figure) hide() Figure {
-	if hide(f.Mails) == Hidden || hide(f.Hits) == Hidden {
-		return Figure{Hidden, Hidden}
+func small(n int64) bool { return n > 0 && n < SmallestCount }
+
+// conceal hides the small ones of numbers whose sum is known, or may be: when it
+// would be one alone, the next smallest with it, so that it cannot be calculated.
+func conceal(numbers ...*int64) {
+	hidden := 0
+	var next *int64
+	for _, n := range numbers {
+		switch {
+		case small(*n):
+			*n = Hidden
+			hidden++
+		case *n > 0 && (next == nil || *n < *next):
+			next = n
+		}
 	}
-	return f
+	if hidden == 1 && next != nil {
+		*next = Hidden
+	}
 }
 
-func hide(n int64) int64 {
-	if n > 0 && n < SmallestCount {
-		return Hidden
+// concealEach is conceal of the hits of figures. Where hits are hidden mails are as well.
+func concealEach(figures []*Figure) {
+	numbers := make([]*int64, len(figures))
+	for i, f := range figures {
+		numbers[i] = &f.Hits
 	}
-	return n
+	conceal(numbers...)
+	for _, f := range figures {
+		if f.Hits == Hidden {
+			f.Mails = Hidden
+		}
+	}
 }
 
-// WithoutSmall is the report without what could be told to be somebody: regions of
-// few are together, if those are not few, and of totals every small number is Hidden.
-func (r Report) WithoutSmall() Report {
-	r.Opens, r.Clicks = r.Opens.hide(), r.Clicks.hide()
-	for i, h := range r.Hours {
-		if r.Opens.Mode == TrackTotals {
-			h.Opens = h.Opens.hide()
-		}
-		if r.Clicks.Mode == TrackTotals {
-			h.Clicks = h.Clicks.hide()
-		}
-		if r.Opens.Mode == TrackTotals || r.Clicks.Mode == TrackTotals {
-			h.MachineFetches = hide(h.MachineFetches)
-		}
-		r.Hours[i] = h
+// hourly is for how long a report tells of hours.
+const hourly = 72 * time.Hour
+
+// Told is the report as it is given to anybody: of days, once hours are too many,
+// and without what could be told to be somebody. Regions of few are together, if
+// those are not few; of totals every small number is Hidden.
+func (r Report) Told() Report {
+	r.byStep()
+	if r.Opens.Mode == TrackTotals {
+		r.concealTotals(&r.Opens, func(t *TimeFigure) *Figure { return &t.Opens })
 	}
-	for i, l := range r.Links {
-		if r.Clicks.Mode == TrackTotals {
-			r.Links[i].People, r.Links[i].MachineFetches = l.People.hide(), hide(l.MachineFetches)
+	if r.Clicks.Mode == TrackTotals {
+		r.concealTotals(&r.Clicks, func(t *TimeFigure) *Figure { return &t.Clicks })
+		var links []*Figure
+		var machines []*int64
+		for i := range r.Links {
+			links, machines = append(links, &r.Links[i].People), append(machines, &r.Links[i].MachineFetches)
+		}
+		concealEach(links)
+		conceal(machines...)
+	}
+	r.tellRegions()
+	return r
+}
+
+// byStep makes days of hours when there are too many.
+func (r *Report) byStep() {
+	r.Step = time.Hour
+	if n := len(r.Times); n == 0 || r.Times[n-1].From.Sub(r.Times[0].From) <= hourly {
+		return
+	}
+	r.Step = 24 * time.Hour
+	var days []TimeFigure
+	for _, h := range r.Times {
+		day := h.From.Truncate(r.Step)
+		if n := len(days); n == 0 || !days[n-1].From.Equal(day) {
+			days = append(days, TimeFigure{From: day})
+		}
+		d := &days[len(days)-1]
+		d.Opens, d.Clicks, d.MachineFetches = d.Opens.plus(h.Opens), d.Clicks.plus(h.Clicks), d.MachineFetches+h.MachineFetches
+	}
+	r.Times = days
+}
+
+func (r *Report) concealTotals(m *Measure, of func(*TimeFigure) *Figure) {
+	figures := make([]Figure, len(HitClasses))
+	all := make([]*Figure, len(HitClasses))
+	for i, class := range HitClasses {
+		figures[i], all[i] = m.Classes[class], &figures[i]
+	}
+	concealEach(all)
+	m.Classes = map[HitClass]Figure{}
+	for i, class := range HitClasses {
+		if figures[i].Hits != 0 {
+			m.Classes[class] = figures[i]
 		}
 	}
+	concealEach([]*Figure{&m.People, &m.Machines})
+	var steps []*Figure
+	var machines []*int64
+	for i := range r.Times {
+		steps, machines = append(steps, of(&r.Times[i])), append(machines, &r.Times[i].MachineFetches)
+	}
+	concealEach(steps)
+	conceal(machines...)
+}
+
+func (r *Report) tellRegions() {
 	var large []RegionFigure
 	var rest RegionFigure
 	for _, g := range r.Regions {
@@ -141,28 +194,37 @@ func (r Report) WithoutSmall() Report {
 	if rest.size(r.Opens.Mode, r.Clicks.Mode) >= SmallestCount {
 		large = append(large, rest)
 	}
-	for i, g := range large {
-		large[i].Opens, large[i].Clicks = g.Opens.hide(), g.Clicks.hide()
+	for i := range large {
+		for _, k := range []struct {
+			f    *Figure
+			mode TrackingMode
+		}{{&large[i].Opens, r.Opens.Mode}, {&large[i].Clicks, r.Clicks.Mode}} {
+			if small(sizeOf(*k.f, k.mode)) {
+				*k.f = Figure{Hidden, Hidden}
+			}
+		}
 	}
 	r.Regions = large
-	return r
 }
 
-// size is how many a region is: mails, or hits where those are all that is counted.
+// size is how many a region is.
 func (g RegionFigure) size(opens, clicks TrackingMode) int64 {
-	of := func(f Figure, mode TrackingMode) int64 {
-		if mode == TrackTotals {
-			return f.Hits
-		}
-		return f.Mails
+	return max(sizeOf(g.Opens, opens), sizeOf(g.Clicks, clicks))
+}
+
+// sizeOf is how many mails, or hits where those are all that is counted.
+func sizeOf(f Figure, mode TrackingMode) int64 {
+	if mode == TrackTotals {
+		return f.Hits
 	}
-	return max(of(g.Opens, opens), of(g.Clicks, clicks))
+	return f.Mails
 }
 
 func (f Figure) plus(g Figure) Figure { return Figure{f.Hits + g.Hits, f.Mails + g.Mails} }
 
-// WithoutSmallDomains puts domains of few mails together, under no name.
-func WithoutSmallDomains(all []DomainFigure) []DomainFigure {
+// ToldDomains puts domains of few mails together, under no name, and hides the opens
+// and clicks of those in which few allow them to be counted.
+func ToldDomains(all []DomainFigure) []DomainFigure {
 	var large []DomainFigure
 	var rest DomainFigure
 	for _, d := range all {
@@ -177,8 +239,21 @@ func WithoutSmallDomains(all []DomainFigure) []DomainFigure {
 	if rest.Mails > 0 {
 		large = append(large, rest)
 	}
-	for i, d := range large {
-		large[i].Opened, large[i].Clicked = hide(d.Opened), hide(d.Clicked)
+	var opened, clicked []*int64
+	for i := range large {
+		d := &large[i]
+		opened, clicked = append(opened, &d.Opened), append(clicked, &d.Clicked)
+	}
+	conceal(opened...)
+	conceal(clicked...)
+	for i := range large {
+		d := &large[i]
+		if small(d.MayOpen) {
+			d.Opened = Hidden
+		}
+		if small(d.MayClick) {
+			d.Clicked = Hidden
+		}
 	}
 	return large
 }

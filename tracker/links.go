@@ -23,6 +23,9 @@ const (
 	// unknown as long as nobody asks for them.
 	learnEvery = 5 * time.Second
 	learnBatch = 500
+	// learnAgain is how much later than another of a later instant a freeze may be
+	// committed, and so be seen.
+	learnAgain = 5 * time.Minute
 )
 
 // links keeps the links of campaigns, learnt before anybody follows one, so that
@@ -55,7 +58,10 @@ func (l *links) keep(campaignID int64, links []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.known) >= keepLinks {
-		clear(l.known)
+		for any := range l.known {
+			delete(l.known, any)
+			break
+		}
 	}
 	l.known[campaignID] = links
 }
@@ -67,7 +73,7 @@ func (l *links) learn(ctx context.Context) {
 	defer tick.Stop()
 	var since time.Time
 	for {
-		since = l.learnSince(ctx, since)
+		since = l.learnSince(ctx, since.Add(-learnAgain))
 		select {
 		case <-ctx.Done():
 			return

@@ -117,6 +117,12 @@ func (s *Service) note(c echo.Context, kind posthaste.HitKind, claims token.Clai
 	if h.Number == 0 {
 		h.Network = posthaste.Network{}
 	}
+	if h.Number == 0 || kind == posthaste.Open { // only bursts of clicks need more
+		h.At = now.Truncate(time.Minute)
+	}
+	if !s.rules.Located(h.Place) {
+		h.Region = ""
+	}
 	s.gather.add(h)
 }
 
@@ -131,6 +137,6 @@ func supportsGPC(c echo.Context) error {
 func counts(r *http.Request) bool {
 	h := r.Header
 	return r.Method == http.MethodGet && h.Get("Range") == "" &&
-		h.Get("Sec-Purpose") == "" && h.Get("Purpose") == "" && h.Get("X-Moz") == "" &&
-		!slices.Contains(h.Values("Sec-GPC"), "1") && h.Get("DNT") != "1"
+		h.Get("Sec-Purpose") == "" && h.Get("Purpose") == "" && h.Get("X-Purpose") == "" && h.Get("X-Moz") == "" &&
+		!slices.Contains(h.Values("Sec-GPC"), "1") && !slices.Contains(h.Values("DNT"), "1")
 }

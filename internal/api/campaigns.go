@@ -227,11 +227,14 @@ func (a *API) writeCampaign(c echo.Context, status int, k posthaste.Campaign) er
 		if err != nil {
 			return err
 		}
-		hits, err := a.store.CountHits(ctx, k.ID)
-		if err != nil {
-			return err
+		view.Counts = &counts
+		if k.Tracking.Individual() {
+			hits, err := a.store.CountHits(ctx, k.ID)
+			if err != nil {
+				return err
+			}
+			view.Hits = &hits
 		}
-		view.Counts, view.Hits = &counts, &hits
 	}
 	return c.JSON(status, view)
 }

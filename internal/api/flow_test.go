@@ -142,7 +142,7 @@ func (h *house) running(v1, path string) {
 		h.tb.Errorf("cancelled %v", got)
 	}
 	h.refused("a cancelled one sends no more", call{method: "POST", path: sending + "/deliveries/2/resolve", body: `{"decision":"send_again"}`}, 409, "")
-	if got := h.call("GET", sending, "", 200); at(got, "hits", "measurable") != "0" || at(got, "counts", "accepted") != "1" {
+	if got := h.call("GET", sending, "", 200); got["hits"] != nil || at(got, "counts", "accepted") != "1" {
 		h.tb.Errorf("campaign %v", got)
 	}
 	want := []posthaste.CampaignState{posthaste.Draft, posthaste.Paused, posthaste.Sending, posthaste.CampaignCancelled}

@@ -75,7 +75,10 @@ func viewMeasure(m posthaste.Measure, accepted int64) measureView {
 		v.Classes[class] = viewFigure(f, m.Mode)
 	}
 	if m.Mode == posthaste.TrackIndividual {
-		v.Share, v.Rate = ratio(m.Borne, accepted), ratio(m.People.Mails, m.Borne)
+		v.Share = ratio(m.Borne, accepted)
+		if m.People.Mails <= m.Borne { // else some were opened that are not, or not yet, known to bear a beacon
+			v.Rate = ratio(m.People.Mails, m.Borne)
+		}
 	}
 	return v
 }
@@ -98,14 +101,15 @@ type reportView struct {
 	Unsubscribed int64                   `json:"unsubscribed"` // by the link of this mail
 	Opens        measureView             `json:"opens"`
 	Clicks       measureView             `json:"clicks"`
-	Hours        []hourView              `json:"hours,omitempty"`
+	Step         string                  `json:"times_step"` // hour or day
+	Times        []timeView              `json:"times,omitempty"`
 	Links        []linkView              `json:"links,omitempty"`
 	Regions      []regionView            `json:"regions,omitempty"`
 	Domains      []domainView            `json:"domains,omitempty"`
 	HiddenBelow  int64                   `json:"hidden_below"` // counts that are null are fewer
 }
 
-type hourView struct {
+type timeView struct {
 	From     time.Time  `json:"from"`
 	Opens    figureView `json:"opens"`
 	Clicks   figureView `json:"clicks"`
@@ -140,8 +144,12 @@ func viewReport(r posthaste.Report) reportView {
 	opens, clicks := r.Opens.Mode, r.Clicks.Mode
 	v := reportView{Campaign: r.CampaignID, Name: r.Name, State: r.State, SentAt: orNull(r.SentAt), Counts: r.Counts, Unsubscribed: r.OptedOut,
 		Opens: viewMeasure(r.Opens, r.Counts.Accepted), Clicks: viewMeasure(r.Clicks, r.Counts.Accepted), HiddenBelow: posthaste.SmallestCount}
-	for _, h := range r.Hours {
-		v.Hours = append(v.Hours, hourView{h.From, viewFigure(h.Opens, opens), viewFigure(h.Clicks, clicks), number(h.MachineFetches)})
+	v.Step = "hour"
+	if r.Step > time.Hour {
+		v.Step = "day"
+	}
+	for _, h := range r.Times {
+		v.Times = append(v.Times, timeView{h.From, viewFigure(h.Opens, opens), viewFigure(h.Clicks, clicks), number(h.MachineFetches)})
 	}
 	for _, l := range r.Links {
 		v.Links = append(v.Links, linkView{l.Number, l.URL, viewFigure(l.People, clicks), number(l.MachineFetches)})

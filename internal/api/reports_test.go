@@ -78,7 +78,7 @@ func TestReportFiles(t *testing.T) {
 	c := h.opened()
 	for name, want := range map[string]struct{ kind, text string }{
 		"page.html":   {"text/html; charset=utf-8", "<title>May: report</title>"},
-		"links.csv":   {"text/csv; charset=utf-8", "Link,Clicks,Fetches by machines\r\nhttps://example.com/a,,0\r\n"},
+		"links.csv":   {"text/csv; charset=utf-8", "Link,Clicks,Fetches not by people\r\nhttps://example.com/a,,0\r\n"},
 		"hours.svg":   {"image/svg+xml", "</svg>"},
 		"domains.csv": {"text/csv; charset=utf-8", "Others,1,1,0,1,"},
 	} {

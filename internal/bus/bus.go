@@ -180,7 +180,7 @@ func (b *Bus) declareOnce(ctx context.Context) error {
 	}
 	if b.hits, err = b.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: hitStream, Subjects: []string{hitSubject}, Retention: jetstream.WorkQueuePolicy, Replicas: replicas,
-		MaxBytes: hitBytes, Discard: jetstream.DiscardOld,
+		MaxBytes: hitBytes, MaxAge: hitLife, Discard: jetstream.DiscardOld,
 	}); err != nil {
 		return err
 	}

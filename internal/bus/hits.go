@@ -3,11 +3,13 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"posthaste"
@@ -16,6 +18,8 @@ import (
 const (
 	// hitBytes bounds the stream of hits; past it the oldest are lost, which only undercounts.
 	hitBytes = 1 << 30
+	// hitLife bounds how long hits may wait to be recorded, while the database is away.
+	hitLife = 7 * 24 * time.Hour
 	// hitBatch is about the most hits that are recorded in one transaction, and
 	// hitMessages the most messages that they come in.
 	hitBatch    = 2000
@@ -103,6 +107,10 @@ func recordBatch(ctx context.Context, consumer jetstream.Consumer, record func(c
 		return unavailable(err)
 	}
 	take(first)
+	// An empty batch is one that came too late, or there is no consumer any more.
+	if err := first.Error(); err != nil && len(messages) == 0 && !errors.Is(err, nats.ErrTimeout) && wait.Err() == nil {
+		return unavailable(err)
+	}
 	for len(messages) > 0 && len(hits) < hitBatch && len(messages) < hitMessages {
 		before := len(messages)
 		more, err := consumer.FetchNoWait(hitMessages - len(messages))
@@ -165,7 +173,8 @@ func recordEach(ctx context.Context, messages []jetstream.Msg, record func(conte
 // hitsOf reads a message; of one that is none there are no hits.
 func hitsOf(body []byte) []posthaste.Hit {
 	var messages []hitMessage
-	if json.Unmarshal(body, &messages) != nil {
+	if err := json.Unmarshal(body, &messages); err != nil {
+		slog.Warn("hits of another version are not counted", "error", err)
 		return nil
 	}
 	hits := make([]posthaste.Hit, len(messages))

@@ -11,8 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"posthaste"
 	"posthaste/internal/bus"
+	"posthaste/internal/testkit"
 )
 
 func TestWatchStatesTellsThePastAndThenTheNew(t *testing.T) {
@@ -202,6 +206,28 @@ func TestHitsThatCannotBeRecordedHoldUpNoOthers(t *testing.T) {
 			t.Fatalf("recorded %v: %v", got, err)
 		}
 	}
+}
+
+// A consumer that somebody removed is made again by whoever calls ConsumeHits again.
+func TestALostConsumerOfHitsIsNoticed(t *testing.T) {
+	t.Parallel()
+	url := testkit.NATS(t)
+	b := open(t, url)
+	consuming, gone := bounded(t), make(chan error, 1)
+	go func() {
+		gone <- b.ConsumeHits(consuming, func(context.Context, []posthaste.Hit) error { return nil })
+	}()
+	connection, err := nats.Connect(url)
+	must(t, err)
+	defer connection.Close()
+	js, err := jetstream.New(connection)
+	must(t, err)
+	for js.DeleteConsumer(consuming, "POSTHASTE_HITS", "recorder") != nil {
+		if consuming.Err() != nil {
+			t.Fatal("there is no consumer")
+		}
+	}
+	wantKind(t, <-gone, posthaste.Unavailable)
 }
 
 func TestOneLeadsAndAnotherTakesOver(t *testing.T) {

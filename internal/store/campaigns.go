@@ -224,7 +224,7 @@ func (s *Store) ListLinksSince(ctx context.Context, frozen time.Time, limit int)
 		ID, FrozenAt int64
 		URL          string
 	}
-	err := s.db.NewRaw(`SELECT k.id, k.frozen_at, l.url FROM (SELECT id, frozen_at FROM campaigns c WHERE frozen_at > ?
+	err := s.db.NewRaw(`SELECT k.id, k.frozen_at, l.url FROM (SELECT id, frozen_at FROM campaigns c WHERE frozen_at > 0 AND frozen_at > ?
 		AND EXISTS (SELECT 1 FROM links WHERE campaign_id = c.id) ORDER BY frozen_at, id LIMIT ?) k
 		JOIN links l ON l.campaign_id = k.id ORDER BY k.frozen_at, k.id, l.number`, micros(frozen), limit).Scan(ctx, &rows)
 	var found []posthaste.CampaignLinks

@@ -105,6 +105,10 @@ const callsOfAlone = `SELECT n.call_id FROM notices n WHERE n.recipient_id = ?0
 
 // eraseRows removes a recipient. evidence is what the evidence of suppressions of the address becomes.
 func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64, evidence string) (map[string]int64, error) {
+	// Before the hits: a recorder that read the consents just now adds no more after this.
+	if err := s.lockHits(ctx, tx); err != nil {
+		return nil, err
+	}
 	var hash []byte
 	if err := tx.NewRaw("SELECT address_hash FROM recipients WHERE id = ?"+s.pick(" FOR UPDATE", ""), recipientID).Scan(ctx, &hash); err != nil {
 		return nil, noSuch(translate("find recipient", err), "recipient")

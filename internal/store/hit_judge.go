@@ -3,8 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"database/sql"
-	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -27,7 +25,7 @@ type judging struct {
 // record adds fresh hits to what is stored of their mails.
 func (j *judging) record(stored map[mailKey][]storedHit, fresh []posthaste.Hit) {
 	news := map[mailKey][]posthaste.Hit{}
-	var keys []mailKey
+	var keys []mailKey // of mails that get new ones
 	for _, h := range fresh {
 		key := mailKey{h.CampaignID, h.Number}
 		if h.Number == 0 {
@@ -36,12 +34,13 @@ func (j *judging) record(stored map[mailKey][]storedHit, fresh []posthaste.Hit) 
 			j.counts.tally([]posthaste.Hit{kept(h)}, 1)
 			continue
 		}
+		if len(stored[key])+len(news[key]) >= hitsPerMail {
+			continue
+		}
 		if len(news[key]) == 0 {
 			keys = append(keys, key)
 		}
-		if len(stored[key])+len(news[key]) < hitsPerMail {
-			news[key] = append(news[key], h)
-		}
+		news[key] = append(news[key], h)
 	}
 	for _, key := range keys {
 		j.mail(stored[key], news[key])
@@ -50,11 +49,37 @@ func (j *judging) record(stored map[mailKey][]storedHit, fresh []posthaste.Hit) 
 
 // mail judges the hits of one mail: the new ones, and those of the same burst.
 func (j *judging) mail(stored []storedHit, fresh []posthaste.Hit) {
+	bursts := burstsOf(stored, fresh)
 	before := make([]posthaste.Hit, len(stored))
 	after := make([]posthaste.Hit, 0, len(stored)+len(fresh))
-	var clicks []posthaste.Hit // whose moment is known
 	for i, h := range stored {
 		before[i] = h.Hit
+		now := h.Hit
+		now.Burst = more(h.Burst, bursts[h.ID])
+		if now.Burst != h.Burst || h.Verdict.Rules != j.judge.Version() {
+			now = j.judged(now)
+		}
+		if now != h.Hit {
+			j.changed = append(j.changed, now)
+		}
+		after = append(after, now)
+	}
+	for _, h := range fresh {
+		h.Burst = bursts[h.ID]
+		h = j.judged(h)
+		j.added = append(j.added, h)
+		after = append(after, kept(h))
+	}
+	slices.SortFunc(after, func(a, b posthaste.Hit) int { return cmp.Compare(a.ID, b.ID) })
+	j.counts.tally(before, -1)
+	j.counts.tally(after, 1)
+}
+
+// burstsOf gives by their ids what the clicks of one mail are a part of, of those
+// whose moment is known.
+func burstsOf(stored []storedHit, fresh []posthaste.Hit) map[int64]posthaste.Burst {
+	var clicks []posthaste.Hit
+	for _, h := range stored {
 		if h.Kind == posthaste.Click && !h.moment.IsZero() {
 			h.At = h.moment
 			clicks = append(clicks, h.Hit)
@@ -65,30 +90,12 @@ func (j *judging) mail(stored []storedHit, fresh []posthaste.Hit) {
 			clicks = append(clicks, h)
 		}
 	}
-	for _, h := range stored {
-		now := h.Hit
-		if h.Kind == posthaste.Click && !h.moment.IsZero() {
-			now.Burst = more(h.Burst, posthaste.BurstOf(h.moment, clicks))
-		}
-		if now.Burst != h.Burst || h.Verdict.Rules != j.judge.Version() {
-			now = j.judged(now)
-		}
-		if now != h.Hit {
-			j.changed = append(j.changed, now)
-		}
-		after = append(after, now)
+	slices.SortFunc(clicks, func(a, b posthaste.Hit) int { return a.At.Compare(b.At) })
+	bursts := make(map[int64]posthaste.Burst, len(clicks))
+	for i, burst := range posthaste.Bursts(clicks) {
+		bursts[clicks[i].ID] = burst
 	}
-	for _, h := range fresh {
-		if h.Kind == posthaste.Click {
-			h.Burst = posthaste.BurstOf(h.At, clicks)
-		}
-		h = j.judged(h)
-		j.added = append(j.added, h)
-		after = append(after, kept(h))
-	}
-	slices.SortFunc(after, func(a, b posthaste.Hit) int { return cmp.Compare(a.ID, b.ID) })
-	j.counts.tally(before, -1)
-	j.counts.tally(after, 1)
+	return bursts
 }
 
 // judged classes a hit. Where it was is known of people alone, and not of those
@@ -112,70 +119,101 @@ func more(a, b posthaste.Burst) posthaste.Burst {
 	return posthaste.Burst{In2s: max(a.In2s, b.In2s), In10s: max(a.In10s, b.In10s)}
 }
 
-// JudgeAgain classes stored hits whose rules are not those of judge, about a
-// thousand of one campaign at a time, until none is left or ctx ends, and gives
-// how many hits it looked at.
-func (s *Store) JudgeAgain(ctx context.Context, judge posthaste.Judge) (int64, error) {
+// JudgeAgain classes stored hits whose rules are not those of judge, some of one
+// campaign at a time, until none is left or ctx ends, and gives how many changed.
+// Those of campaigns that are past posthaste.HitsKept are left to the fold.
+func (s *Store) JudgeAgain(ctx context.Context, judge posthaste.Judge) (judged int64, err error) {
 	if err := s.prepare(ctx); err != nil {
 		return 0, err
 	}
-	return s.inSteps(func() (judged int64, err error) {
-		err = s.inTx(ctx, "judge hits again", func(ctx context.Context, tx bun.Tx) error {
-			if err := s.lockHits(ctx, tx); err != nil {
-				return err
-			}
-			stored, err := s.outdated(ctx, tx, judge.Version())
-			if err != nil || len(stored) == 0 {
-				return err
-			}
-			var hits []posthaste.Hit
-			mails := map[mailKey][]storedHit{}
-			for _, h := range stored {
-				hits = append(hits, h.Hit)
-				mails[mailKey{h.CampaignID, h.Number}] = append(mails[mailKey{h.CampaignID, h.Number}], h)
-			}
-			campaigns, err := findBeaconed(ctx, tx, hits)
+	var campaigns []int64
+	// hit_counts_by_rules is the index of this scan.
+	if err := s.db.NewRaw(`SELECT DISTINCT c.campaign_id FROM hit_counts c JOIN campaigns k ON k.id = c.campaign_id
+		WHERE c.facet = 'rules' AND c.hits > 0 AND c.value <> ? AND k.frozen_at > ? ORDER BY c.campaign_id`,
+		strconv.Itoa(judge.Version()), micros(time.Now().Add(-posthaste.HitsKept))).Scan(ctx, &campaigns); err != nil {
+		return 0, translate("find hits to judge", err)
+	}
+	for _, campaign := range campaigns {
+		at := place{campaign: campaign}
+		for !at.end {
+			n, err := s.judgeSome(ctx, judge, &at)
+			judged += n
 			if err != nil {
-				return err
+				return judged, err
 			}
-			change := judging{judge: judge, campaigns: campaigns, counts: hitCounts{}}
-			for key, of := range mails {
-				if key.number != 0 {
-					change.mail(of, nil)
-					continue
-				}
-				for i := range of { // each is of somebody else, or not
-					change.mail(of[i:i+1], nil)
-				}
-			}
-			judged = int64(len(change.changed))
-			return s.writeHits(ctx, tx, change)
-		})
-		return judged, err
-	})
+		}
+	}
+	return judged, nil
 }
 
-// judgeBatch is how many mails are judged again in one transaction.
-const judgeBatch = 500
+// judgeBatch is about how many hits are judged again in one transaction.
+const judgeBatch = 1000
 
-// outdated gives the hits of some mails of one campaign that were judged by other rules.
-func (s *Store) outdated(ctx context.Context, tx bun.Tx, version int) ([]storedHit, error) {
-	var campaign int64
-	err := tx.NewRaw("SELECT campaign_id FROM hit_counts WHERE facet = ? AND value <> ? AND hits > 0 ORDER BY campaign_id LIMIT 1",
-		byRules, strconv.Itoa(version)).Scan(ctx, &campaign)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+// place is how far the hits of a campaign are judged: behind this hit of this mail.
+type place struct {
+	campaign, number, id int64
+	end                  bool
+}
+
+// judgeSome judges the next hits of a campaign again, of whole mails.
+func (s *Store) judgeSome(ctx context.Context, judge posthaste.Judge, at *place) (judged int64, err error) {
+	next := *at
+	err = s.inTx(ctx, "judge hits again", func(ctx context.Context, tx bun.Tx) error {
+		next = *at
+		if err := s.lockHits(ctx, tx); err != nil {
+			return err
+		}
+		stored, err := s.outdated(ctx, tx, judge.Version(), &next)
+		if err != nil || len(stored) == 0 {
+			return err
+		}
+		campaigns, err := findBeaconed(ctx, tx, []posthaste.Hit{stored[0].Hit})
+		if err != nil {
+			return err
+		}
+		change := judging{judge: judge, campaigns: campaigns, counts: hitCounts{}}
+		for len(stored) > 0 {
+			n := 1 // each of nobody is a mail of its own
+			for stored[0].Number != 0 && n < len(stored) && stored[n].Number == stored[0].Number {
+				n++
+			}
+			change.mail(stored[:n], nil)
+			stored = stored[n:]
+		}
+		judged = int64(len(change.changed))
+		return s.writeHits(ctx, tx, change)
+	})
+	if err == nil {
+		*at = next
 	}
-	if err != nil {
-		return nil, err
+	return judged, err
+}
+
+// outdated gives the hits behind a place that are of nobody and were judged by other
+// rules, then those of the mails that have some; and moves the place on.
+func (s *Store) outdated(ctx context.Context, tx bun.Tx, version int, at *place) ([]storedHit, error) {
+	// The primary key is the index of these scans.
+	if at.number == 0 {
+		stored, err := scanHits(tx.QueryContext(ctx, "SELECT "+hitColumns+" FROM hits h WHERE campaign_id = ? AND number = 0 AND id > ? AND rules <> ? ORDER BY id LIMIT ?",
+			at.campaign, at.id, version, judgeBatch))
+		if err != nil || len(stored) > 0 {
+			if len(stored) > 0 {
+				at.id = stored[len(stored)-1].ID
+			}
+			return stored, err
+		}
 	}
 	var numbers []int64
-	// The primary key is the index of these scans.
-	if err := tx.NewRaw("SELECT DISTINCT number FROM hits WHERE campaign_id = ? AND number > 0 AND rules <> ? ORDER BY number LIMIT ?", campaign, version, judgeBatch).Scan(ctx, &numbers); err != nil {
+	if err := tx.NewRaw("SELECT DISTINCT number FROM hits WHERE campaign_id = ? AND number > ? AND rules <> ? ORDER BY number LIMIT ?",
+		at.campaign, at.number, version, judgeBatch/3).Scan(ctx, &numbers); err != nil {
 		return nil, err
 	}
-	if len(numbers) > 0 {
-		return scanHits(tx.StmtContext(ctx, s.hot.hits.mails).QueryContext(ctx, s.ids(numbers), campaign))
+	if len(numbers) == 0 {
+		at.end = true
+		return nil, nil
 	}
-	return scanHits(tx.QueryContext(ctx, "SELECT "+hitColumns+" FROM hits h WHERE h.campaign_id = ? AND h.number = 0 AND h.rules <> ? LIMIT ?", campaign, version, judgeBatch))
+	at.number = numbers[len(numbers)-1]
+	stored, err := scanHits(tx.StmtContext(ctx, s.hot.hits.mails).QueryContext(ctx, s.ids(numbers), at.campaign))
+	slices.SortStableFunc(stored, func(a, b storedHit) int { return cmp.Compare(a.Number, b.Number) })
+	return stored, err
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -26,19 +28,22 @@ func (s *Store) writeHits(ctx context.Context, tx bun.Tx, j judging) error {
 	if s.Single() {
 		write = s.writeHitRows
 	}
+	slices.SortFunc(j.added, func(a, b posthaste.Hit) int { // neighbours are on one page
+		return cmp.Or(cmp.Compare(a.CampaignID, b.CampaignID), cmp.Compare(a.Number, b.Number), cmp.Compare(a.ID, b.ID))
+	})
 	if len(j.added) > 0 {
 		if err := write(ctx, tx, j.added); err != nil {
 			return err
 		}
 	}
-	for _, h := range j.changed {
-		if _, err := exec(ctx, tx, "UPDATE hits SET region = ?, burst2 = ?, burst10 = ?, class = ?, rule = ?, rules = ? WHERE campaign_id = ? AND number = ? AND id = ?",
-			h.Region, h.Burst.In2s, h.Burst.In10s, h.Verdict.Class, h.Verdict.Rule, h.Verdict.Rules, h.CampaignID, h.Number, h.ID); err != nil {
-			return err
+	if len(j.changed) > 0 {
+		rows := make([]bun.TupleValues, len(j.changed))
+		for i, h := range j.changed {
+			rows[i] = bun.Tuple([]any{h.CampaignID, h.Number, h.ID, h.Region, h.Burst.In2s, h.Burst.In10s, string(h.Verdict.Class), h.Verdict.Rule, h.Verdict.Rules})
 		}
-	}
-	if oldest := oldestClick(j.added); !oldest.IsZero() { // not of now: hits may have waited
-		if _, err := exec(ctx, tx, "DELETE FROM hit_moments WHERE at < ?", micros(oldest.Add(-momentKept))); err != nil {
+		if _, err := exec(ctx, tx, `WITH v (campaign_id, number, id, region, burst2, burst10, class, rule, rules) AS (VALUES ?)
+			UPDATE hits SET region = v.region, burst2 = v.burst2, burst10 = v.burst10, class = v.class, rule = v.rule, rules = v.rules FROM v
+			WHERE hits.campaign_id = v.campaign_id AND hits.number = v.number AND hits.id = v.id`, bun.List(rows)); err != nil {
 			return err
 		}
 	}
@@ -51,15 +56,6 @@ func momentOf(h posthaste.Hit) time.Time {
 		return h.At
 	}
 	return time.Time{}
-}
-
-func oldestClick(hits []posthaste.Hit) (oldest time.Time) {
-	for _, h := range hits {
-		if at := momentOf(h); !at.IsZero() && (oldest.IsZero() || at.Before(oldest)) {
-			oldest = at
-		}
-	}
-	return oldest
 }
 
 func (s *Store) writeHitRows(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) error {

@@ -47,6 +47,9 @@ func (s *Store) RecordHits(ctx context.Context, hits []posthaste.Hit, judge post
 		if err := s.lockHits(ctx, tx); err != nil {
 			return err
 		}
+		if err := forgetMoments(ctx, tx, hits); err != nil {
+			return err
+		}
 		campaigns, err := findBeaconed(ctx, tx, hits)
 		if err != nil {
 			return err
@@ -75,6 +78,16 @@ func (s *Store) lockHits(ctx context.Context, tx bun.Tx) error {
 	return err
 }
 
+// forgetMoments forgets moments that are too old to be of one burst with any of the
+// hits. That is not told by the clock: hits may have waited.
+func forgetMoments(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) error {
+	oldest := slices.MinFunc(hits, func(a, b posthaste.Hit) int { return a.At.Compare(b.At) }).At
+	_, err := exec(ctx, tx, "DELETE FROM hit_moments WHERE at < ?", micros(oldest.Add(-momentKept)))
+	return err
+}
+
+// findBeaconed gives what there is to know of the campaigns of hits, as far as
+// they have begun to send.
 func findBeaconed(ctx context.Context, tx bun.Tx, hits []posthaste.Hit) (map[int64]beaconed, error) {
 	var ids []int64
 	for _, h := range hits {
@@ -227,6 +240,7 @@ func (s *Store) storedWith(ctx context.Context, tx bun.Tx, hits []posthaste.Hit)
 	}
 	stored := make(map[mailKey][]storedHit, len(seen))
 	for campaign, of := range numbers {
+		slices.Sort(of) // neighbours are on one page
 		rows, err := tx.StmtContext(ctx, s.hot.hits.mails).QueryContext(ctx, s.ids(of), campaign)
 		found, err := scanHits(rows, err)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,26 +207,90 @@ func TestHitsAreFoldedAndLaterOnesAreOfNobody(t *testing.T) {
 		if whose := distinct(t, db, "SELECT number || ' ' || recipient_id || ' ' || network FROM hits"); !slices.Equal(whose, []string{"0 0 "}) {
 			t.Errorf("a late hit is kept of %v", whose)
 		}
-		// What is folded has no rules that could be old.
-		if n, err := s.JudgeAgain(t.Context(), newer{}); err != nil || n != 1 {
+		// What is folded, or soon will be, is not judged again.
+		if n, err := s.JudgeAgain(t.Context(), newer{}); err != nil || n != 0 {
 			t.Errorf("judged %d again: %v", n, err)
 		}
 	})
 }
 
+// TestOneMailCannotFillTheTable: past a number of hits nothing more of a mail is kept,
+// whatever comes; that costs no time, and the counts stay those of what is kept.
 func TestOneMailCannotFillTheTable(t *testing.T) {
 	t.Parallel()
 	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
-		c, mails := measured(t, s, 1)
-		for range 3 {
-			var hits []posthaste.Hit
-			for range 150 {
-				hits = append(hits, hitOf(c, mails[0], 1+rand.IntN(2), time.Now()))
+		c, mails := measured(t, s, 2)
+		db := testkit.RawSQL(t, url)
+		many := func(n int) (hits []posthaste.Hit) {
+			for range n {
+				hits = append(hits, hitOf(c, mails[0], 1+rand.IntN(2), time.Now().Add(-time.Duration(rand.IntN(3000))*time.Millisecond)))
 			}
-			must(t, s.RecordHits(t.Context(), hits, rules(t)))
+			return hits
 		}
-		if n := len(distinct(t, testkit.RawSQL(t, url), "SELECT id FROM hits")); n != 200 {
+		start := time.Now()
+		for range 3 {
+			must(t, s.RecordHits(t.Context(), append(many(2000), hitOf(c, mails[1], 0, time.Now())), rules(t)))
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("6000 clicks of one mail took %s", took)
+		}
+		if n := len(distinct(t, db, fmt.Sprintf("SELECT id FROM hits WHERE number = %d", mails[0].Number))); n != 200 {
 			t.Errorf("%d hits of one mail are kept", n)
+		}
+		wantCountsAddUp(t, db, t)
+		must(t, s.RecordHits(t.Context(), many(3), newer{rules(t)}))
+		wantCountsAddUp(t, db, t)
+		_, err := s.JudgeAgain(t.Context(), newer{})
+		must(t, err)
+		wantCountsAddUp(t, db, t)
+	})
+}
+
+// TestHitsAndErasures: what is recorded of a person who is erased at the same time is
+// of nobody afterwards, and counts nothing twice.
+func TestHitsAndErasures(t *testing.T) {
+	t.Parallel()
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		c, mails := measured(t, s, 12)
+		db := testkit.RawSQL(t, url)
+		var all sync.WaitGroup
+		for _, m := range mails {
+			all.Go(func() {
+				for range 5 {
+					if err := s.RecordHits(t.Context(), []posthaste.Hit{hitOf(c, m, 0, time.Now()), hitOf(c, m, 1, time.Now())}, rules(t)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			all.Go(func() {
+				must(t, s.SuppressErased(t.Context(), m.Recipient.ID))
+				if _, err := s.Erase(t.Context(), m.Recipient.ID, 0); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		wantCountsAddUp(t, db, t)
+		if left := distinct(t, db, "SELECT recipient_id || ' ' || network FROM hits WHERE recipient_id <> 0 OR network <> ''"); len(left) > 0 {
+			t.Errorf("left of people who are erased: %v", left)
+		}
+	})
+}
+
+// TestMomentsGoWhileOpensCome: no click need come for the moment of an earlier one to go.
+func TestMomentsGoWhileOpensCome(t *testing.T) {
+	t.Parallel()
+	onBothAt(t, func(t *testing.T, s *store.Store, url string) {
+		c, mails := measured(t, s, 2)
+		db := testkit.RawSQL(t, url)
+		at := time.Now().Add(-time.Hour)
+		must(t, s.RecordHits(t.Context(), []posthaste.Hit{hitOf(c, mails[0], 1, at)}, rules(t)))
+		if len(distinct(t, db, "SELECT at FROM hit_moments")) != 1 {
+			t.Error("the moment of a click is not known")
+		}
+		must(t, s.RecordHits(t.Context(), []posthaste.Hit{hitOf(c, mails[1], 0, at.Add(2*time.Minute))}, rules(t)))
+		if left := distinct(t, db, "SELECT at FROM hit_moments"); len(left) > 0 {
+			t.Errorf("known for longer than a minute: %v", left)
 		}
 	})
 }
@@ -270,8 +335,8 @@ func TestReport(t *testing.T) {
 		if r.Opens.People != (posthaste.Figure{Hits: 40, Mails: 40}) || r.Opens.Machines != (posthaste.Figure{Hits: 20, Mails: 20}) || r.Opens.Classes[posthaste.ByPrefetch].Mails != 20 {
 			t.Errorf("opens %+v", r.Opens)
 		}
-		if len(r.Hours) != 2 || !r.Hours[0].From.Equal(hour) || r.Hours[0].Opens.Mails != 20 || r.Hours[0].MachineFetches != 20 || r.Hours[0].Clicks.Mails != 12 {
-			t.Errorf("hours %+v", r.Hours)
+		if len(r.Times) != 2 || !r.Times[0].From.Equal(hour) || r.Times[0].Opens.Mails != 20 || r.Times[0].MachineFetches != 20 || r.Times[0].Clicks.Mails != 12 {
+			t.Errorf("hours %+v", r.Times)
 		}
 		if len(r.Links) != 2 || r.Links[1].People != (posthaste.Figure{Hits: 12, Mails: 12}) || r.Links[0].People.Hits != 0 {
 			t.Errorf("links %+v", r.Links)

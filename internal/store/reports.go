@@ -43,7 +43,7 @@ func (s *Store) FindReport(ctx context.Context, campaignID int64) (posthaste.Rep
 	if err := s.readCounts(ctx, &r); err != nil {
 		return r, err
 	}
-	return r.WithoutSmall(), nil
+	return r.Told(), nil
 }
 
 // countMeasured reads how many mails could tell, and how many were opted out of.
@@ -74,7 +74,7 @@ func (s *Store) readCounts(ctx context.Context, r *posthaste.Report) error {
 		return translate("read counts", err)
 	}
 	r.Opens.Classes, r.Clicks.Classes = map[posthaste.HitClass]posthaste.Figure{}, map[posthaste.HitClass]posthaste.Figure{}
-	hours, regions := map[int64]*posthaste.HourFigure{}, map[string]*posthaste.RegionFigure{}
+	hours, regions := map[int64]*posthaste.TimeFigure{}, map[string]*posthaste.RegionFigure{}
 	for _, row := range rows {
 		f := posthaste.Figure{Hits: row.Hits, Mails: row.People}
 		m := &r.Opens
@@ -104,9 +104,9 @@ func (s *Store) readCounts(ctx context.Context, r *posthaste.Report) error {
 	}
 	for from, h := range hours {
 		h.From = time.Unix(from, 0).UTC()
-		r.Hours = append(r.Hours, *h)
+		r.Times = append(r.Times, *h)
 	}
-	slices.SortFunc(r.Hours, func(a, b posthaste.HourFigure) int { return a.From.Compare(b.From) })
+	slices.SortFunc(r.Times, func(a, b posthaste.TimeFigure) int { return a.From.Compare(b.From) })
 	delete(regions, "") // not known
 	for name, f := range regions {
 		f.Region = name
@@ -126,7 +126,7 @@ func in[K comparable, V any](m map[K]*V, key K) *V {
 	return m[key]
 }
 
-func addHour(h *posthaste.HourFigure, kind posthaste.HitKind, machine bool, f posthaste.Figure) {
+func addHour(h *posthaste.TimeFigure, kind posthaste.HitKind, machine bool, f posthaste.Figure) {
 	switch {
 	case machine:
 		h.MachineFetches += f.Hits
@@ -178,7 +178,7 @@ func (s *Store) ListDomains(ctx context.Context, campaignID int64) ([]posthaste.
 			CASE WHEN d.measured > 0 AND EXISTS (SELECT 1 FROM hits h WHERE h.campaign_id = ?0 AND h.number = d.number AND h.kind = 'click' AND h.class IN ('human', 'proxy')) THEN 1 ELSE 0 END AS clicked
 			FROM deliveries d LEFT JOIN recipients r ON r.id = d.recipient_id WHERE d.campaign_id = ?0) AS d
 		GROUP BY domain ORDER BY mails DESC, domain`, campaignID).Scan(ctx, &rows)
-	return posthaste.WithoutSmallDomains(rows), translate("list domains", err)
+	return posthaste.ToldDomains(rows), translate("list domains", err)
 }
 
 // ListTopicReports gives the reports of a topic's campaigns that were sent, newest
@@ -195,7 +195,7 @@ func (s *Store) ListTopicReports(ctx context.Context, topicID, before int64, lim
 		if err != nil {
 			return nil, err
 		}
-		r.Hours, r.Links, r.Regions = nil, nil, nil
+		r.Times, r.Links, r.Regions = nil, nil, nil
 		reports[i] = r
 	}
 	return reports, nil

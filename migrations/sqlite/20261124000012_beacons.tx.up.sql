@@ -66,10 +66,12 @@ CREATE TABLE hit_counts (
 
 --bun:split
 
--- What was recorded before is not classed yet: class '' counts nowhere until it is.
--- 26297280 is the minute at which 2020 began.
+-- What was recorded before is not classed yet: class '' counts nowhere until it is, and
+-- then as it did. 26297280 is the minute at which 2020 began. No mail has more than 200.
 INSERT INTO hits (id, campaign_id, number, recipient_id, kind, link, network, region, agent, place, burst2, burst10, class, rule, rules, at)
-SELECT ((at / 60000000 - 26297280) << 39) + row_number() OVER (ORDER BY id), campaign_id, number, recipient_id, kind, link, network, '', '', '', 0, 0, '', '', 0, at FROM hits_before;
+SELECT ((at / 60000000 - 26297280) << 39) + n, campaign_id, number, recipient_id, kind, link, network, '', 'before', '', 0, 0, '', '', 0, at
+FROM (SELECT id, campaign_id, number, recipient_id, kind, link, network, at, row_number() OVER (PARTITION BY campaign_id, number ORDER BY at, id) AS n FROM hits_before) AS h
+WHERE n <= 200;
 
 --bun:split
 
@@ -92,3 +94,7 @@ DROP TABLE hit_totals_before;
 --bun:split
 
 CREATE INDEX hit_moments_by_time ON hit_moments (at);
+
+--bun:split
+
+CREATE INDEX hit_counts_by_rules ON hit_counts (campaign_id) WHERE facet = 'rules' AND hits > 0;

@@ -34,6 +34,7 @@ type Agent struct {
 type Place struct {
 	Name     string   `yaml:"name"`
 	Networks []string `yaml:"networks"`
+	Relays   bool     `yaml:"relays"` // for people elsewhere: where it is says nothing of where they are
 	Source   string   `yaml:"source"`
 }
 
@@ -136,6 +137,11 @@ func (r *Rules) findAgent(userAgent string) string {
 // network counts as in a list also when only a part of it is: no more of the
 // address is known.
 func (r *Rules) Place(n posthaste.Network) string { return r.networks.find(n) }
+
+// Located reports whether a network in that place tells where somebody is.
+func (r *Rules) Located(place string) bool {
+	return !slices.ContainsFunc(r.Places, func(p Place) bool { return p.Name == place && p.Relays })
+}
 
 // Judge classes a hit of a mail that has so many links.
 func (r *Rules) Judge(h posthaste.Hit, links int) posthaste.Verdict {

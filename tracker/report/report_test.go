@@ -33,7 +33,7 @@ func sample() posthaste.Report {
 			Classes: map[posthaste.HitClass]posthaste.Figure{posthaste.ByHuman: {Hits: 2_400, Mails: 1_700}}},
 		Clicks: posthaste.Measure{Mode: posthaste.TrackIndividual, Borne: 4_800, People: posthaste.Figure{Hits: 610, Mails: 480}, Machines: posthaste.Figure{Hits: 900, Mails: 210}}}
 	for i := range 60 {
-		r.Hours = append(r.Hours, posthaste.HourFigure{From: start.Add(time.Duration(i) * time.Hour), Opens: posthaste.Figure{Hits: int64(900 / (i + 1)), Mails: int64(700 / (i + 1))},
+		r.Times = append(r.Times, posthaste.TimeFigure{From: start.Add(time.Duration(i) * time.Hour), Opens: posthaste.Figure{Hits: int64(900 / (i + 1)), Mails: int64(700 / (i + 1))},
 			Clicks: posthaste.Figure{Hits: int64(90 / (i + 1)), Mails: int64(80 / (i + 1))}, MachineFetches: int64(1_200 / (i*i + 1))})
 	}
 	for i := range 18 {
@@ -63,9 +63,9 @@ func variants() map[string]posthaste.Report {
 	totals.Opens = posthaste.Measure{Mode: posthaste.TrackTotals, People: posthaste.Figure{Hits: 900}, Machines: posthaste.Figure{Hits: posthaste.Hidden, Mails: posthaste.Hidden}}
 	totals.Clicks.Mode = posthaste.TrackNone
 	long := sample()
-	long.Hours = append(long.Hours, posthaste.HourFigure{From: long.Hours[0].From.Add(70 * 24 * time.Hour), Opens: posthaste.Figure{Hits: 1, Mails: 1}})
+	long.Times = append(long.Times, posthaste.TimeFigure{From: long.Times[0].From.Add(70 * 24 * time.Hour), Opens: posthaste.Figure{Hits: 1, Mails: 1}})
 	one := sample()
-	one.Hours = one.Hours[:1]
+	one.Times = one.Times[:1]
 	return map[string]posthaste.Report{"individual": sample(), "totals": totals, "long": long, "one hour": one, "draft": {Name: "A draft", State: posthaste.Draft}}
 }
 
@@ -102,7 +102,7 @@ func TestCSV(t *testing.T) {
 
 func TestHoursBecomeDays(t *testing.T) {
 	t.Parallel()
-	table := report.TableOf(variants()["long"], report.Hours)
+	table := report.TableOf(variants()["long"].Told(), report.Hours)
 	if n := len(table.Rows); n < 70 || n > 72 || table.Rows[0].Name != "2026-11-02" {
 		t.Errorf("%d rows from %s", n, table.Rows[0].Name)
 	}
@@ -110,7 +110,7 @@ func TestHoursBecomeDays(t *testing.T) {
 	for _, row := range table.Rows {
 		sum += row.Numbers[0]
 	}
-	for _, h := range variants()["long"].Hours {
+	for _, h := range variants()["long"].Times {
 		want += h.Opens.Mails
 	}
 	if sum != want {

@@ -126,56 +126,38 @@ func (t *Table) summary(r posthaste.Report) {
 		}
 		if k.m.Mode != posthaste.TrackNone {
 			add(what(k.m, k.did, k.totals), mails(k.m.People, k.m))
-			add(what(k.m, k.did, k.totals)+" by machines", mails(k.m.Machines, k.m))
+			add(what(k.m, k.did, k.totals)+", not by people", mails(k.m.Machines, k.m))
 		}
 	}
-	t.Note = "Opens and clicks are those of people who allow them to be counted; nothing is concluded about the others. Machines are programs that fetch pictures or follow links ahead of people, or instead of them."
+	t.Note = "Opens and clicks are those of people who allow them to be counted; nothing is concluded about the others. What is not by people is by programs that fetch pictures or follow links ahead of them, or instead of them, or nothing tells."
 }
 
-// dayAfter is how long a campaign is told by the hour.
-const dayAfter = 72 * time.Hour
+// mostSteps is how many rows there can be for steps without a hit to have one too.
+const mostSteps = 100
 
 func (t *Table) hours(r posthaste.Report) {
 	t.Title = "Over time"
 	t.Note = "Each mail is counted where it was opened, or a link of it followed, for the first time (UTC)."
-	t.Columns = []string{"From", what(r.Opens, "Opened", "Opens"), what(r.Clicks, "Clicked", "Clicks"), "Fetches by machines"}
-	if len(r.Hours) == 0 {
-		return
+	t.Columns = []string{"From", what(r.Opens, "Opened", "Opens"), what(r.Clicks, "Clicked", "Clicks"), "Fetches not by people"}
+	layout := "2006-01-02 15:04"
+	if r.Step > time.Hour {
+		layout = "2006-01-02"
 	}
-	step, layout := time.Hour, "2006-01-02 15:04"
-	first, last := r.Hours[0].From, r.Hours[len(r.Hours)-1].From
-	if last.Sub(first) > dayAfter {
-		step, layout = 24*time.Hour, "2006-01-02"
-	}
-	figures := r.Hours
-	for from := first.Truncate(step); !from.After(last); from = from.Add(step) {
-		row := Row{from.Format(layout), []int64{mails(posthaste.Figure{}, r.Opens), mails(posthaste.Figure{}, r.Clicks), 0}}
-		for len(figures) > 0 && figures[0].From.Before(from.Add(step)) {
-			h := figures[0]
-			for i, n := range []int64{mails(h.Opens, r.Opens), mails(h.Clicks, r.Clicks), h.MachineFetches} {
-				row.Numbers[i] = plus(row.Numbers[i], n)
+	gaps := len(r.Times) > 0 && r.Times[len(r.Times)-1].From.Sub(r.Times[0].From) < mostSteps*r.Step
+	for i, h := range r.Times {
+		if gaps && i > 0 {
+			for from := r.Times[i-1].From.Add(r.Step); from.Before(h.From); from = from.Add(r.Step) {
+				t.Rows = append(t.Rows, Row{from.Format(layout), []int64{mails(posthaste.Figure{}, r.Opens), mails(posthaste.Figure{}, r.Clicks), 0}})
 			}
-			figures = figures[1:]
 		}
-		t.Rows = append(t.Rows, row)
+		t.Rows = append(t.Rows, Row{h.From.Format(layout), []int64{mails(h.Opens, r.Opens), mails(h.Clicks, r.Clicks), h.MachineFetches}})
 	}
-}
-
-// plus adds numbers of which one may be hidden: then the sum is at least the other.
-func plus(a, b int64) int64 {
-	if a == None || b == None {
-		return None
-	}
-	if a == 0 {
-		return b
-	}
-	return max(a, 0) + max(b, 0)
 }
 
 func (t *Table) links(r posthaste.Report) {
 	t.Title = "By link"
 	t.Note = "How many mails had the link followed, and how often it was."
-	t.Columns = []string{"Link", "Clicked", "Clicks", "Fetches by machines"}
+	t.Columns = []string{"Link", "Clicked", "Clicks", "Fetches not by people"}
 	if r.Clicks.Mode == posthaste.TrackTotals {
 		t.Columns = slices.Delete(t.Columns, 1, 2)
 	}
