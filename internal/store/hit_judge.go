@@ -213,7 +213,8 @@ func (s *Store) outdated(ctx context.Context, tx bun.Tx, version int, at *place)
 		return nil, nil
 	}
 	at.number = numbers[len(numbers)-1]
-	stored, err := scanHits(tx.StmtContext(ctx, s.hot.hits.mails).QueryContext(ctx, s.ids(numbers), at.campaign))
+	mails := tx.StmtContext(ctx, s.hot.hits.mails) //nolint:sqlclosecheck // it ends with the transaction
+	stored, err := scanHits(mails.QueryContext(ctx, s.ids(numbers), at.campaign))
 	slices.SortStableFunc(stored, func(a, b storedHit) int { return cmp.Compare(a.Number, b.Number) })
 	return stored, err
 }

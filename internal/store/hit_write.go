@@ -89,13 +89,15 @@ func (s *Store) writeHitColumns(ctx context.Context, tx bun.Tx, hits []posthaste
 			clicks, moments = append(clicks, h.ID), append(moments, micros(at))
 		}
 	}
-	if _, err := tx.StmtContext(ctx, s.hot.hits.add).ExecContext(ctx, ids, campaigns, numbers, recipients, kinds, links, networks, regions, agents, places,
+	add := tx.StmtContext(ctx, s.hot.hits.add) //nolint:sqlclosecheck // it ends with the transaction
+	if _, err := add.ExecContext(ctx, ids, campaigns, numbers, recipients, kinds, links, networks, regions, agents, places,
 		burst2, burst10, classes, names, rules, instants); err != nil {
 		return err
 	}
 	if len(clicks) == 0 {
 		return nil
 	}
-	_, err := tx.StmtContext(ctx, s.hot.hits.moments).ExecContext(ctx, clicks, moments)
+	moment := tx.StmtContext(ctx, s.hot.hits.moments) //nolint:sqlclosecheck // it ends with the transaction
+	_, err := moment.ExecContext(ctx, clicks, moments)
 	return err
 }

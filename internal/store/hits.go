@@ -117,7 +117,8 @@ func (s *Store) countable(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, 
 	for _, h := range hits {
 		recipients = append(recipients, h.RecipientID)
 	}
-	given, err := scanGiven(tx.StmtContext(ctx, s.hot.hits.given).QueryContext(ctx, s.ids(recipients)))
+	consents := tx.StmtContext(ctx, s.hot.hits.given) //nolint:sqlclosecheck // it ends with the transaction
+	given, err := scanGiven(consents.QueryContext(ctx, s.ids(recipients)))
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +157,8 @@ func (s *Store) unknown(ctx context.Context, tx bun.Tx, hits []posthaste.Hit, st
 		}
 	}
 	for campaign, ids := range ofNobody {
-		found, err := scanIDs(tx.StmtContext(ctx, s.hot.hits.known).QueryContext(ctx, s.ids(ids), campaign))
+		there := tx.StmtContext(ctx, s.hot.hits.known) //nolint:sqlclosecheck // it ends with the transaction
+		found, err := scanIDs(there.QueryContext(ctx, s.ids(ids), campaign))
 		if err != nil {
 			return nil, err
 		}
@@ -241,8 +243,8 @@ func (s *Store) storedWith(ctx context.Context, tx bun.Tx, hits []posthaste.Hit)
 	stored := make(map[mailKey][]storedHit, len(seen))
 	for campaign, of := range numbers {
 		slices.Sort(of) // neighbours are on one page
-		rows, err := tx.StmtContext(ctx, s.hot.hits.mails).QueryContext(ctx, s.ids(of), campaign)
-		found, err := scanHits(rows, err)
+		mails := tx.StmtContext(ctx, s.hot.hits.mails) //nolint:sqlclosecheck // it ends with the transaction
+		found, err := scanHits(mails.QueryContext(ctx, s.ids(of), campaign))
 		if err != nil {
 			return nil, err
 		}
