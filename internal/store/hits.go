@@ -242,7 +242,7 @@ func (s *Store) storedWith(ctx context.Context, tx bun.Tx, hits []posthaste.Hit)
 	}
 	stored := make(map[mailKey][]storedHit, len(seen))
 	for campaign, of := range numbers {
-		slices.Sort(of) // neighbours are on one page
+		slices.Sort(of)                                // neighbours are on one page
 		mails := tx.StmtContext(ctx, s.hot.hits.mails) //nolint:sqlclosecheck // it ends with the transaction
 		found, err := scanHits(mails.QueryContext(ctx, s.ids(of), campaign))
 		if err != nil {
