@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -52,31 +53,42 @@ func (s *Store) ListDeliveries(ctx context.Context, campaignID int64, state post
 	return found, translate("list deliveries", err)
 }
 
+// ledgerRow is how many deliveries of a campaign are alike.
+type ledgerRow struct {
+	State              posthaste.DeliveryState // or "audience", of the whole
+	Measured, OptedOut int64
+	N                  int64
+}
+
 // CountDeliveries gives a campaign's ledger as of one moment: each delivery is counted once.
 func (s *Store) CountDeliveries(ctx context.Context, campaignID int64) (posthaste.Counts, error) {
-	var rows []struct {
-		State posthaste.DeliveryState
-		N     int64
-	}
-	err := s.db.NewRaw(`SELECT 'audience' AS state, audience AS n FROM campaigns WHERE id = ?0
-		UNION ALL SELECT state, count(*) FROM deliveries WHERE campaign_id = ?0 GROUP BY state
-		UNION ALL SELECT 'claimed', count(*) FROM chunks c JOIN deliveries d ON d.campaign_id = c.campaign_id
+	rows, err := s.readLedger(ctx, campaignID)
+	return countsOf(rows), err
+}
+
+// readLedger reads the deliveries of a campaign, all in one pass; NotFound when there is none.
+func (s *Store) readLedger(ctx context.Context, campaignID int64) ([]ledgerRow, error) {
+	var rows []ledgerRow
+	err := s.db.NewRaw(`SELECT 'audience' AS state, 0 AS measured, 0 AS opted_out, audience AS n FROM campaigns WHERE id = ?0
+		UNION ALL SELECT state, measured, opted_out, count(*) FROM deliveries WHERE campaign_id = ?0 GROUP BY state, measured, opted_out
+		UNION ALL SELECT 'claimed', 0, 0, count(*) FROM chunks c JOIN deliveries d ON d.campaign_id = c.campaign_id
 			AND d.number BETWEEN c.window_first AND c.window_last
 			WHERE c.campaign_id = ?0 AND c.done = 0 AND d.state = 'queued'`, campaignID).Scan(ctx, &rows)
 	if err != nil {
-		return posthaste.Counts{}, translate("count deliveries", err)
+		return nil, translate("count deliveries", err)
 	}
-	var c posthaste.Counts
-	found := false
+	if !slices.ContainsFunc(rows, func(r ledgerRow) bool { return r.State == "audience" }) {
+		return nil, notFound("there is no campaign %d", campaignID)
+	}
+	return rows, nil
+}
+
+func countsOf(rows []ledgerRow) (c posthaste.Counts) {
 	for _, r := range rows {
 		*c.Column(r.State) += r.N
-		found = found || r.State == "audience"
-	}
-	if !found {
-		return posthaste.Counts{}, notFound("there is no campaign %d", campaignID)
 	}
 	c.Queued -= c.Claimed
-	return c, nil
+	return c
 }
 
 // Resolve decides an uncertain delivery by a person: Accepted or Failed end it,

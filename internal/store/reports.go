@@ -10,13 +10,6 @@ import (
 	"posthaste"
 )
 
-// ledgerRow is how many deliveries of a campaign are alike.
-type ledgerRow struct {
-	State              posthaste.DeliveryState
-	Measured, OptedOut int64
-	N                  int64
-}
-
 // FindReport gives what became of a campaign, as far as it is known now; NotFound
 // when there is none. Its parts are read one after the other: while it is being
 // sent the hits may be a moment newer than the ledger.
@@ -27,11 +20,17 @@ func (s *Store) FindReport(ctx context.Context, campaignID int64) (posthaste.Rep
 	}
 	r := posthaste.Report{CampaignID: k.ID, Name: k.Name, State: k.State, SentAt: k.FrozenAt,
 		Opens: posthaste.Measure{Mode: k.Tracking.Opens}, Clicks: posthaste.Measure{Mode: k.Tracking.Clicks}}
-	if r.Counts, err = s.CountDeliveries(ctx, campaignID); err != nil {
+	ledger, err := s.readLedger(ctx, campaignID)
+	if err != nil {
 		return r, err
 	}
-	if err := s.countMeasured(ctx, &r); err != nil {
-		return r, err
+	r.Counts = countsOf(ledger)
+	for _, row := range ledger {
+		if row.State == posthaste.Accepted {
+			r.Opens.Borne += row.N * (row.Measured & 1)
+			r.Clicks.Borne += row.N * (row.Measured >> 1)
+		}
+		r.OptedOut += row.N * row.OptedOut
 	}
 	links, err := s.ListLinks(ctx, campaignID)
 	if err != nil {
@@ -44,21 +43,6 @@ func (s *Store) FindReport(ctx context.Context, campaignID int64) (posthaste.Rep
 		return r, err
 	}
 	return r.Told(), nil
-}
-
-// countMeasured reads how many mails could tell, and how many were opted out of.
-func (s *Store) countMeasured(ctx context.Context, r *posthaste.Report) error {
-	var rows []ledgerRow
-	err := s.db.NewRaw("SELECT state, measured, opted_out, count(*) AS n FROM deliveries WHERE campaign_id = ? AND (measured > 0 OR opted_out > 0) GROUP BY state, measured, opted_out",
-		r.CampaignID).Scan(ctx, &rows)
-	for _, row := range rows {
-		if row.State == posthaste.Accepted {
-			r.Opens.Borne += row.N * (row.Measured & 1)
-			r.Clicks.Borne += row.N * (row.Measured >> 1)
-		}
-		r.OptedOut += row.N * row.OptedOut
-	}
-	return translate("count measured", err)
 }
 
 // readCounts reads what the hits add up to.
