@@ -24,7 +24,7 @@ var readers = []struct {
 	{"opens and clicks", regexp.MustCompile(`\b(CountHits|RecordHits|JudgeAgain|FindReport|ListDomains|ListTopicReports|posthaste\.Hits?|PublishHits|ConsumeHits)\b`),
 		[]string{"internal/store/hits.go", "internal/store/hit_counts.go", "internal/store/hit_judge.go", "internal/store/hit_write.go", "internal/store/reports.go",
 			"internal/bus/hits.go", "tracker/", "internal/api/campaigns.go", "internal/api/reports.go", "internal/api/store.go",
-			"console/campaigns.go", "console/reports.go", "console/store.go", "console/view.go", "cmd/posthaste/beacons.go"}},
+			"console/campaigns.go", "console/reports.go", "console/store.go", "console/view.go", "cmd/posthaste/beacons.go", "cmd/posthaste/demo_readers.go"}},
 	{"the ledger of consents", regexp.MustCompile(`\b(FROM|JOIN|INTO|UPDATE)\s+(consents|consent_states)\b`),
 		[]string{"internal/store/"}},
 }

@@ -33,6 +33,9 @@ func (d demo) run(ctx context.Context) error {
 		err = d.watch(ctx, campaign)
 	}
 	if err == nil {
+		err = d.read(ctx, campaign)
+	}
+	if err == nil {
 		err = d.notify(ctx)
 	}
 	if err == nil {
@@ -226,6 +229,7 @@ func (d demo) show(ctx context.Context, c posthaste.Campaign) error {
 		fmt.Fprintf(d.out, "  the outbox              %s/outbox\n", console)
 	}
 	fmt.Fprintf(d.out, "  the campaign's numbers  %s/campaigns/%d\n", console, c.ID)
+	fmt.Fprintf(d.out, "  its report              %s/campaigns/%d/report/page.html\n", console, c.ID)
 	r, err := d.store.FindRecipientByAddress(ctx, sampleEmail(0))
 	if err != nil && !errors.Is(err, posthaste.NotFound) {
 		return err

@@ -79,6 +79,7 @@ func TestDemo(t *testing.T) {
 			}
 		}
 		lookAround(t, printed)
+		readReport(t, printed)
 		sent = mails()
 		if sent != 954 { // the newsletter and a receipt
 			t.Errorf("%d mails in the outbox, want 954", sent)
@@ -95,12 +96,28 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// readReport waits until what the demo's readers did is counted: of those alone who allow it.
+func readReport(t *testing.T, printed string) {
+	t.Helper()
+	p := &program{tb: t}
+	summary := regexp.MustCompile(`http://\S+/report/`).FindString(printed) + "summary.csv"
+	for deadline := time.Now().Add(time.Minute); ; {
+		table := p.get(summary, 200)
+		if regexp.MustCompile(`\r\nOpened,[1-9][0-9]\r\n"Opened, not by people",[1-9][0-9]?\r\n`).MatchString(table) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the report says\n%s", table)
+		}
+	}
+}
+
 // lookAround opens every address that was printed, and one message in all its forms.
 func lookAround(t *testing.T, printed string) {
 	t.Helper()
 	p := &program{tb: t}
 	urls := regexp.MustCompile(`http://\S+/\S+`).FindAllString(printed, -1)
-	if len(urls) != 4 {
+	if len(urls) != 5 {
 		t.Fatalf("addresses: %v", urls)
 	}
 	for _, u := range urls {

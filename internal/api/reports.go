@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -234,7 +235,7 @@ func (a *API) fileTopicReports(c echo.Context) error {
 	if err := oneOfFiles(name, a.files.TopicNames()); err != nil {
 		return err
 	}
-	topic, err := a.store.FindTopic(c.Request().Context(), c.Param("topic"))
+	topic, err := a.topicOf(c)
 	if err != nil {
 		return err
 	}
@@ -251,7 +252,7 @@ func (a *API) listTopicReports(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	topic, err := a.store.FindTopic(c.Request().Context(), c.Param("topic"))
+	topic, err := a.topicOf(c)
 	if err != nil {
 		return err
 	}
@@ -261,6 +262,15 @@ func (a *API) listTopicReports(c echo.Context) error {
 		return err
 	}
 	return c.JSON(http.StatusOK, listOf(found, limit, viewReport, func(r posthaste.Report) int64 { return r.CampaignID }))
+}
+
+// topicOf finds the topic in the path.
+func (a *API) topicOf(c echo.Context) (posthaste.Topic, error) {
+	topic, err := a.store.FindTopic(c.Request().Context(), pathText(c, "topic"))
+	if errors.Is(err, posthaste.NotFound) {
+		return topic, &posthaste.Error{Kind: posthaste.NotFound, Message: "there is no such topic; GET /api/v1/topics lists them"}
+	}
+	return topic, err
 }
 
 // topicReports is the most reports of one answer: each reads a ledger.
