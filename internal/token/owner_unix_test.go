@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"posthaste/internal/testkit"
 	"posthaste/internal/token"
 )
 
@@ -15,7 +16,7 @@ import (
 func TestAddLineKeepsTheOwner(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
-		t.Skip("only root gives files away")
+		testkit.Missing(t, "only root gives files away")
 	}
 	path := secretFile(t, "1 "+strings.Repeat("11", 32)+"\n", 0o400)
 	if err := os.Chown(path, 65532, 65533); err != nil {

@@ -125,6 +125,16 @@ func largest(t Table, columns []int) int64 {
 	return most
 }
 
+// empty says so of a table without rows.
+func (d *drawing) empty(t Table) bool {
+	if len(t.Rows) > 0 {
+		return false
+	}
+	d.text(margin, d.height+16, "small", "start", "Nothing yet.")
+	d.height += 32
+	return true
+}
+
 // bars draws a name, its numbers, and bars below them.
 func (d *drawing) bars(t Table) {
 	columns := shown(t)
@@ -132,9 +142,7 @@ func (d *drawing) bars(t Table) {
 	if len(columns) > 1 {
 		d.key(namesOf(t, columns))
 	}
-	if len(t.Rows) == 0 {
-		d.text(margin, d.height+16, "small", "start", "Nothing yet.")
-		d.height += 32
+	if d.empty(t) {
 		return
 	}
 	most := largest(t, columns)
@@ -167,9 +175,7 @@ func (d *drawing) columns(t Table) {
 	columns := shown(t)
 	d.height = margin
 	d.key(namesOf(t, columns))
-	if len(t.Rows) == 0 {
-		d.text(margin, d.height+16, "small", "start", "Nothing yet.")
-		d.height += 32
+	if d.empty(t) {
 		return
 	}
 	most := largest(t, columns)
