@@ -41,6 +41,11 @@ func (s *Store) SuppressErased(ctx context.Context, recipientID int64) error {
 func (s *Store) Erase(ctx context.Context, recipientID, requestID int64) (posthaste.Receipt, error) {
 	receipt := posthaste.Receipt{At: time.Now().UTC().Truncate(time.Microsecond), Kept: keptAfterErasure}
 	err := s.inTx(ctx, "erase recipient", func(ctx context.Context, tx bun.Tx) (err error) {
+		// A recorder that read the consents just now adds no more after this. It comes
+		// before every other lock, as it does there; strangers have no hits.
+		if err := s.lockHits(ctx, tx); err != nil {
+			return err
+		}
 		// Whatever else the person had asked for ends with it.
 		var open []int64
 		if err := tx.NewRaw("UPDATE requests SET state = ?, ended_at = ? WHERE id = ? OR recipient_id = ? AND state = ? RETURNING id", posthaste.RequestDone, micros(receipt.At),
@@ -105,10 +110,6 @@ const callsOfAlone = `SELECT n.call_id FROM notices n WHERE n.recipient_id = ?0
 
 // eraseRows removes a recipient. evidence is what the evidence of suppressions of the address becomes.
 func (s *Store) eraseRows(ctx context.Context, tx bun.Tx, recipientID int64, evidence string) (map[string]int64, error) {
-	// Before the hits: a recorder that read the consents just now adds no more after this.
-	if err := s.lockHits(ctx, tx); err != nil {
-		return nil, err
-	}
 	var hash []byte
 	if err := tx.NewRaw("SELECT address_hash FROM recipients WHERE id = ?"+s.pick(" FOR UPDATE", ""), recipientID).Scan(ctx, &hash); err != nil {
 		return nil, noSuch(translate("find recipient", err), "recipient")
